@@ -1,0 +1,179 @@
+package main
+
+// Every sentence that users read is in this file, or is the text of an error
+// that ends up in complain. The rules: our words go to stderr and begin with
+// "agentproxy:"; lower case, no full stop; one line for what happened and one
+// for what to type next; nothing at all when all went well. What a command is
+// asked to print (status, help, version) goes to stdout without the prefix.
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/agentproxy/agentproxy/proxy/attach"
+	"github.com/agentproxy/agentproxy/proxy/status"
+	"golang.org/x/term"
+)
+
+const usage = `agentproxy runs commands behind a TLS-re-terminating proxy so that their HTTPS works.
+
+  agentproxy exec -- npm install          # through the tunnel, trusted, with npm's own exit status
+  agentproxy exec -- git clone https://…  # the same for git, or for anything else
+  agentproxy status                       # what the tunnel does and what failed lately
+
+Usage:
+  agentproxy <command> [flags]
+
+Commands:
+`
+
+const usageEnd = `
+Run "agentproxy <command> --help" for examples and flags.
+`
+
+// hintedError is an error with the next command to type.
+type hintedError struct {
+	error
+	hint string
+}
+
+func (e *hintedError) Unwrap() error { return e.error }
+
+func hint(err error, format string, args ...any) error {
+	return &hintedError{err, fmt.Sprintf(format, args...)}
+}
+
+// complain prints the error and returns the exit status for it.
+func complain(err error) int {
+	if err == nil {
+		return 0
+	}
+	say("%s", err)
+	var h *hintedError
+	if errors.As(err, &h) {
+		say("try: %s", h.hint)
+	}
+	return exitStatus(err)
+}
+
+// say prints one message of ours on stderr.
+func say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "agentproxy: %s\n", fmt.Sprintf(format, args...))
+}
+
+func sayStarting() { say("starting the tunnel …") }
+
+func sayNotice(t *attach.Tunnel) {
+	if t.Notice != "" {
+		say("%s", t.Notice)
+	}
+}
+
+// maxShownFailures is how many of a run's failures are printed; a client that
+// retries makes many alike.
+const maxShownFailures = 8
+
+// sayFailures prints what the tunnel saw go wrong during a run, a line each,
+// equal ones once.
+func sayFailures(list []*status.Failure) {
+	type group struct {
+		text   string
+		advice string
+		n      int
+	}
+	var groups []*group
+	byText := map[string]*group{}
+	for _, f := range list {
+		text := f.Error()
+		g := byText[text]
+		if g == nil {
+			g = &group{text: text, advice: f.Advice}
+			byText[text] = g
+			groups = append(groups, g)
+		}
+		g.n++
+	}
+	for i, g := range groups {
+		if i == maxShownFailures {
+			say("… and %d more; see: agentproxy status", len(groups)-i)
+			return
+		}
+		line := g.text
+		if g.n > 1 {
+			line += fmt.Sprintf(" (%d times)", g.n)
+		}
+		if g.advice != "" {
+			line += "; " + g.advice
+		}
+		say("%s", line)
+	}
+}
+
+// printStatus draws the status document for a person.
+func printStatus(w io.Writer, d *status.Document, now time.Time) {
+	p := newPalette(w)
+	fmt.Fprintf(w, "%s tunnel on 127.0.0.1:%d (pid %d, up %s)\n", p.good("●"), d.Port, d.PID, since(d.Started, now))
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "  %-11s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	if d.Mode == "upstream" {
+		row("egress", "upstream %s", d.Upstream)
+	} else {
+		row("egress", "embedded, re-terminates TLS")
+	}
+	if d.ConfigPath != "" {
+		row("config", "%s", d.ConfigPath)
+	}
+	row("state", "%s", d.StateDir)
+	row("bundle", "%s", d.CABundlePath)
+	if d.CAExpires != nil {
+		row("CA", "sha256 %s, until %s", d.CAFingerprint[:min(16, len(d.CAFingerprint))], d.CAExpires.Format(time.DateOnly))
+	}
+	row("tunnels", "%d open, %d in all, %d runs attached", d.Connections, d.Tunnels, d.Runs)
+	if d.IdleExit != "" {
+		row("idle exit", "after %s", d.IdleExit)
+	}
+	for _, a := range d.Accommodations {
+		row("note", "%s: %s", a.Code, a.Detail)
+	}
+	if len(d.RecentRelayFailures) == 0 {
+		fmt.Fprintln(w, "  no failures")
+		return
+	}
+	fmt.Fprintf(w, "%s last failures\n", p.bad("✗"))
+	list := d.RecentRelayFailures
+	for _, f := range list[max(0, len(list)-10):] {
+		fmt.Fprintf(w, "  %s  %s\n", f.TS.Local().Format(time.TimeOnly), f.Error())
+		if f.Advice != "" {
+			fmt.Fprintf(w, "            %s\n", f.Advice)
+		}
+	}
+}
+
+func since(t *status.Time, now time.Time) string {
+	if t == nil {
+		return "?"
+	}
+	return now.Sub(t.Time).Round(time.Second).String()
+}
+
+// palette colours on terminals, and never with NO_COLOR (no-color.org).
+type palette struct{ on bool }
+
+func newPalette(w io.Writer) palette {
+	f, ok := w.(*os.File)
+	return palette{ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+}
+
+func (p palette) good(s string) string { return p.paint("32", s) }
+func (p palette) bad(s string) string  { return p.paint("31", s) }
+
+func (p palette) paint(code, s string) string {
+	if !p.on {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}

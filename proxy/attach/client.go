@@ -1,0 +1,212 @@
+package attach
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/agentproxy/agentproxy/proxy/daemon"
+	"github.com/agentproxy/agentproxy/proxy/rundir"
+	"github.com/agentproxy/agentproxy/proxy/status"
+)
+
+const callTimeout = 2 * time.Second
+
+// call makes one request to the daemon. Each side proves that it has read the
+// record, so a process that took over a dead daemon's port is not mistaken for
+// it. The caller closes the connection. (net/http's client would do as much
+// with a millisecond more of start-up on the path of every exec.)
+func (t *Tunnel) call(ctx context.Context, method, path string) (*http.Response, net.Conn, error) {
+	var dialer net.Dialer
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	address := fmt.Sprintf("127.0.0.1:%d", t.Record.Port)
+	conn, err := dialer.DialContext(ctx, "tcp4", address)
+	if err != nil {
+		return nil, nil, err
+	}
+	deadline, _ := ctx.Deadline()
+	conn.SetDeadline(deadline)
+	nonce := rand.Text()
+	fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: %s\r\n%s: %s\r\n%s: %s\r\nContent-Length: 0\r\n\r\n",
+		method, path, address, daemon.NonceHeader, nonce, daemon.ProofHeader, t.Record.Proof(rundir.RoleClient, nonce))
+	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	if err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	if !t.Record.Verify(rundir.RoleServer, nonce, res.Header.Get(daemon.ProofHeader)) {
+		conn.Close()
+		return nil, nil, fmt.Errorf("what listens on port %d is not the tunnel of the record", t.Record.Port)
+	}
+	if res.StatusCode >= 300 {
+		conn.Close()
+		return nil, nil, fmt.Errorf("the tunnel answered %s", res.Status)
+	}
+	conn.SetDeadline(time.Time{})
+	return res, conn, nil
+}
+
+// alive tells whether the process behind the record is there and is the one.
+func (t *Tunnel) alive(ctx context.Context) bool {
+	_, conn, err := t.call(ctx, http.MethodGet, status.RunPath)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
+
+// Stop tells the daemon to leave and waits until its port is closed.
+func (t *Tunnel) Stop(ctx context.Context) error {
+	_, conn, err := t.call(ctx, http.MethodPost, status.StopPath)
+	if err != nil {
+		return err
+	}
+	conn.Close()
+	for range 200 {
+		if !t.alive(ctx) {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("the tunnel (pid %d) did not leave", t.Record.PID)
+}
+
+// Status fetches the status document.
+func (t *Tunnel) Status(ctx context.Context) (*status.Document, error) {
+	return fetchStatus(ctx, t.URL())
+}
+
+func fetchStatus(ctx context.Context, proxyURL string) (*status.Document, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(proxyURL, "/")+status.Path, nil)
+	if err != nil {
+		return nil, err
+	}
+	client := http.Client{Transport: &http.Transport{Proxy: nil, DisableKeepAlives: true}}
+	res, err := client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the status page answered %s", res.Status)
+	}
+	doc := new(status.Document)
+	return doc, json.NewDecoder(io.LimitReader(res.Body, 4<<20)).Decode(doc)
+}
+
+// agentProxyBundle asks the proxy that the environment names whether it is an
+// agent proxy, and returns its CA bundle if it is on this machine.
+func agentProxyBundle(ctx context.Context, proxyURL string) string {
+	doc, err := fetchStatus(ctx, proxyURL)
+	if err != nil || !doc.Enabled {
+		return ""
+	}
+	if _, err := os.Stat(doc.CABundlePath); err != nil {
+		return ""
+	}
+	return doc.CABundlePath
+}
+
+// Run is an attached run. While it lasts the daemon does not leave for
+// idleness, and a daemon that crashes is replaced on the same port.
+type Run struct {
+	ID string
+
+	options Options
+	done    chan struct{}
+	tunnels chan *Tunnel // holds the current one
+}
+
+// Join attaches a run to the tunnel. o is what the tunnel was found with.
+func (t *Tunnel) Join(ctx context.Context, o Options, id string) (*Run, error) {
+	res, conn, err := t.join(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	r := &Run{ID: id, options: o, done: make(chan struct{}), tunnels: make(chan *Tunnel, 1)}
+	r.tunnels <- t
+	go r.keep(t, res, conn)
+	return r, nil
+}
+
+func (t *Tunnel) join(ctx context.Context, id string) (*http.Response, net.Conn, error) {
+	query := url.Values{"id": {id}, "pid": {strconv.Itoa(os.Getpid())}}
+	return t.call(ctx, http.MethodPost, status.RunPath+"?"+query.Encode())
+}
+
+// keep waits for the attachment to end and repairs it when that was a crash.
+func (r *Run) keep(t *Tunnel, res *http.Response, conn net.Conn) {
+	for range 10 {
+		go func() {
+			<-r.done
+			conn.Close()
+		}()
+		said, _ := io.ReadAll(io.LimitReader(res.Body, 64))
+		conn.Close()
+		select {
+		case <-r.done:
+			return
+		default:
+		}
+		if strings.Contains(string(said), daemon.Stopped) {
+			return
+		}
+		var err error
+		if t, res, conn, err = r.repair(t); err != nil {
+			return
+		}
+	}
+}
+
+func (r *Run) repair(dead *Tunnel) (*Tunnel, *http.Response, net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	o := r.options
+	o.Port, o.Progress = dead.Record.Port, nil
+	t, err := Attach(ctx, o)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	res, conn, err := t.join(ctx, r.ID)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	<-r.tunnels
+	r.tunnels <- t
+	return t, res, conn, nil
+}
+
+// Failures returns what went wrong in the tunnel for this run, oldest first.
+func (r *Run) Failures(ctx context.Context) ([]*status.Failure, error) {
+	t := <-r.tunnels
+	r.tunnels <- t
+	res, conn, err := t.call(ctx, http.MethodGet, status.RunPath+"?"+url.Values{"id": {r.ID}}.Encode())
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(callTimeout))
+	var list []*status.Failure
+	if err := json.NewDecoder(res.Body).Decode(&list); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return list, nil
+}
+
+// Close detaches the run.
+func (r *Run) Close() { close(r.done) }

@@ -1,0 +1,239 @@
+package ca
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/agentproxy/agentproxy/proxy/rundir"
+)
+
+// BundleFile is the bundle's name in the state directory.
+const BundleFile = "ca-bundle.crt"
+
+// systemBundles are where systems keep their roots in one PEM file; the first
+// that exists counts (the list of Go's crypto/x509/root_linux.go, and macOS).
+var systemBundles = []string{
+	"/etc/ssl/certs/ca-certificates.crt",                // Debian, Ubuntu, Arch, Alpine
+	"/etc/pki/tls/certs/ca-bundle.crt",                  // Fedora, RHEL 6
+	"/etc/ssl/ca-bundle.pem",                            // openSUSE
+	"/etc/pki/tls/cacert.pem",                           // OpenELEC
+	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // RHEL 7 and later
+	"/etc/ssl/cert.pem",                                 // Alpine, macOS, BSD
+}
+
+// SystemBundle returns the system's root bundle, or "" when there is none.
+func SystemBundle() string {
+	for _, path := range systemBundles {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path
+		}
+	}
+	return ""
+}
+
+// Roots returns the pool that origins and https:// upstreams are verified
+// against: the system's roots and the extra files. It does not follow
+// SSL_CERT_FILE, because one daemon serves runs with different environments;
+// only where the system has no roots at all is fallback read.
+func Roots(fallback string, extra ...string) (*x509.CertPool, error) {
+	system := SystemBundle()
+	if system == "" {
+		system = fallback
+	}
+	pool := x509.NewCertPool()
+	if system == "" {
+		var err error
+		if pool, err = x509.SystemCertPool(); err != nil {
+			return nil, err
+		}
+	} else if raw, err := os.ReadFile(system); err != nil {
+		return nil, err
+	} else {
+		pool.AppendCertsFromPEM(raw)
+	}
+	for _, path := range extra {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		if !pool.AppendCertsFromPEM(raw) {
+			return nil, fmt.Errorf("%s holds no PEM certificate", path)
+		}
+	}
+	return pool, nil
+}
+
+// Bundle is a merged PEM file.
+type Bundle struct {
+	// Path of the file.
+	Path string
+	// HasSystemRoots is true when the system's roots are in it.
+	HasSystemRoots bool
+	// Changed is true when this call wrote the file.
+	Changed bool
+}
+
+// BuildBundle makes sure that dir holds an up-to-date bundle of the system's
+// roots, our CA in dir and the extra files and directories (the user's own CA
+// settings), and returns it. It costs a stat per source when nothing changed.
+// Runs with different extra sources get different files. Sources that do not
+// exist or hold no certificate are passed over: they are the user's, and were
+// broken before us.
+func BuildBundle(dir string, extra ...string) (Bundle, error) {
+	system := SystemBundle()
+	sources := mergeSources(dir, system, extra)
+	b := Bundle{Path: filepath.Join(dir, bundleName(dir, system, sources)), HasSystemRoots: system != ""}
+	stamp := stampOf(sources)
+	stampPath := b.Path + ".stamp"
+	if old, err := os.ReadFile(stampPath); err == nil && string(old) == stamp {
+		if _, err := os.Stat(b.Path); err == nil {
+			return b, nil
+		}
+	}
+	certs, err := readCerts(sources)
+	if err != nil {
+		return b, err
+	}
+	var out bytes.Buffer
+	for _, der := range certs {
+		out.Write(encodeCert(der))
+	}
+	if err := rundir.WriteFile(b.Path, out.Bytes(), 0o644); err != nil {
+		return b, err
+	}
+	b.Changed = true
+	return b, rundir.WriteFile(stampPath, []byte(stamp), 0o644)
+}
+
+// mergeSources lists the files to read, each once, our CA first.
+func mergeSources(dir, system string, extra []string) []string {
+	sources := []string{filepath.Join(dir, CertFile)}
+	if system != "" {
+		sources = append(sources, system)
+	}
+	seen := map[string]bool{}
+	for _, s := range sources {
+		seen[resolve(s)] = true
+	}
+	systemDir := ""
+	if system != "" {
+		systemDir = filepath.Dir(resolve(system))
+	}
+	for _, s := range extra {
+		real := resolve(s)
+		if s == "" || seen[real] || real == systemDir || ownBundle(real) {
+			continue
+		}
+		seen[real] = true
+		sources = append(sources, s)
+	}
+	return sources
+}
+
+func resolve(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}
+
+// ownBundle recognises bundles of ours: an exec inside an exec must not merge
+// a bundle into itself.
+func ownBundle(path string) bool {
+	_, err := os.Stat(path + ".stamp")
+	return err == nil
+}
+
+func bundleName(dir, system string, sources []string) string {
+	if len(sources) == len(mergeSources(dir, system, nil)) {
+		return BundleFile
+	}
+	sum := sha256.Sum256([]byte(strings.Join(sources, "\x00")))
+	return "ca-bundle-" + hex.EncodeToString(sum[:6]) + ".crt"
+}
+
+// stampOf describes the state of the sources without reading them.
+func stampOf(sources []string) string {
+	var b strings.Builder
+	b.WriteString("1\n")
+	for _, s := range sources {
+		fmt.Fprintf(&b, "%s", s)
+		if info, err := os.Stat(s); err == nil {
+			fmt.Fprintf(&b, " %d %d", info.Size(), info.ModTime().UnixNano())
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// readCerts reads the certificates of all sources, each certificate once.
+func readCerts(sources []string) ([][]byte, error) {
+	var certs [][]byte
+	seen := map[[32]byte]bool{}
+	for i, path := range sources {
+		raw, err := readSource(path)
+		if err != nil && i == 0 {
+			return nil, err // our own CA must be there
+		}
+		for block, rest := pem.Decode(raw); block != nil; block, rest = pem.Decode(rest) {
+			if block.Type != "CERTIFICATE" && block.Type != "TRUSTED CERTIFICATE" {
+				continue
+			}
+			cert, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				continue
+			}
+			if sum := sha256.Sum256(cert.Raw); !seen[sum] {
+				seen[sum] = true
+				certs = append(certs, cert.Raw)
+			}
+		}
+	}
+	if len(certs) == 0 {
+		return nil, errors.New("no certificate found")
+	}
+	return certs, nil
+}
+
+// readSource reads a PEM file, or every file of a directory (SSL_CERT_DIR).
+func readSource(path string) ([]byte, error) {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return os.ReadFile(path)
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	var all []byte
+	for _, e := range entries {
+		if raw, err := os.ReadFile(filepath.Join(path, e.Name())); err == nil {
+			all = append(append(all, raw...), '\n')
+		}
+	}
+	return all, nil
+}
+
+// ReadCertificates parses the certificates of a PEM file.
+func ReadCertificates(path string) ([]*x509.Certificate, error) {
+	ders, err := readCerts([]string{path})
+	if err != nil {
+		return nil, err
+	}
+	certs := make([]*x509.Certificate, 0, len(ders))
+	for _, der := range ders {
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, err
+		}
+		certs = append(certs, cert)
+	}
+	return certs, nil
+}

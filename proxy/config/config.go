@@ -1,0 +1,244 @@
+// Package config reads the configuration file. It is strict: a key that it
+// does not know is an error with its line and column.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/agentproxy/agentproxy/proxy/policy"
+	homedir "github.com/mitchellh/go-homedir"
+	"github.com/pelletier/go-toml/v2"
+)
+
+// Config is the configuration in force. Its zero value is the default: an
+// embedded egress that allows everything public on port 443.
+type Config struct {
+	// Path is the file that it was read from, "" when there was none.
+	Path string `toml:"-"`
+
+	Egress Egress `toml:"egress"`
+	Policy Policy `toml:"policy"`
+	Front  Front  `toml:"front"`
+}
+
+// Egress says where requests leave.
+type Egress struct {
+	// Upstream is the URL of a CONNECT proxy (http or https, with user:password
+	// if it wants them); "" means the embedded egress.
+	Upstream string `toml:"upstream"`
+	// ExtraRoots are PEM files trusted for origins and for an https:// upstream
+	// beside the system's roots; relative to the configuration file.
+	ExtraRoots []string `toml:"extra_roots"`
+	// ConnectTo maps host:port to the host:port dialled in its place.
+	ConnectTo map[string]string `toml:"connect_to"`
+}
+
+// Policy is where the embedded egress may go; see policy.Rules.
+type Policy struct {
+	Default     string   `toml:"default"`
+	Allow       []string `toml:"allow"`
+	Deny        []string `toml:"deny"`
+	Passthrough []string `toml:"passthrough"`
+	Private     []string `toml:"private"`
+}
+
+// Front is the loopback listener and the life of the daemon behind it.
+type Front struct {
+	// Port to listen on; 0 means a free one.
+	Port int `toml:"port"`
+	// Compat carries absolute-form https:// requests (axios before 1.16.1).
+	Compat *bool `toml:"compat"`
+	// IdleExit is after how long without run and connection the daemon leaves,
+	// a Go duration; "0" means never.
+	IdleExit string `toml:"idle_exit"`
+}
+
+// DefaultIdleExit is the daemon's idle time when the configuration names none.
+const DefaultIdleExit = 30 * time.Minute
+
+// Load reads the configuration: path if given, else $AGENTPROXY_CONFIG, else
+// $XDG_CONFIG_HOME/agentproxy/config.toml if it exists.
+func Load(path string, getenv func(string) string) (*Config, error) {
+	explicit := path != ""
+	if !explicit {
+		path = getenv("AGENTPROXY_CONFIG")
+		explicit = path != ""
+	}
+	if !explicit {
+		var err error
+		if path, err = defaultPath(getenv); err != nil {
+			return &Config{}, nil // no home: nothing to read
+		}
+	}
+	path, err := homedir.Expand(path)
+	if err != nil {
+		return nil, err
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, err
+	}
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !explicit {
+		return &Config{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, raw)
+}
+
+func defaultPath(getenv func(string) string) (string, error) {
+	base := getenv("XDG_CONFIG_HOME")
+	if !filepath.IsAbs(base) {
+		home, err := homedir.Dir()
+		if err != nil {
+			return "", err
+		}
+		base = filepath.Join(home, ".config")
+	}
+	return filepath.Join(base, "agentproxy", "config.toml"), nil
+}
+
+// Parse reads a configuration; path is for messages and relative file names.
+func Parse(path string, raw []byte) (*Config, error) {
+	c := &Config{Path: path}
+	err := toml.NewDecoder(strings.NewReader(string(raw))).DisallowUnknownFields().Decode(c)
+	var unknown *toml.StrictMissingError
+	var bad *toml.DecodeError
+	switch {
+	case errors.As(err, &unknown):
+		first := unknown.Errors[0]
+		line, col := first.Position()
+		return nil, fmt.Errorf("%s:%d:%d: unknown key %s", path, line, col, strings.Join(first.Key(), "."))
+	case errors.As(err, &bad):
+		line, col := bad.Position()
+		return nil, fmt.Errorf("%s:%d:%d: %s", path, line, col, strings.TrimPrefix(bad.Error(), "toml: "))
+	case err != nil:
+		return nil, fmt.Errorf("%s: %s", path, strings.TrimPrefix(err.Error(), "toml: "))
+	}
+	if err := c.resolve(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// resolve checks every value and makes file names absolute.
+func (c *Config) resolve() error {
+	if c.Egress.Upstream != "" {
+		if _, err := ParseUpstream(c.Egress.Upstream); err != nil {
+			return fmt.Errorf("egress.upstream: %w", err)
+		}
+	}
+	for i, root := range c.Egress.ExtraRoots {
+		root, err := homedir.Expand(root)
+		if err != nil {
+			return fmt.Errorf("egress.extra_roots: %w", err)
+		}
+		if !filepath.IsAbs(root) {
+			root = filepath.Join(filepath.Dir(c.Path), root)
+		}
+		if _, err := os.Stat(root); err != nil {
+			return fmt.Errorf("egress.extra_roots: %w", err)
+		}
+		c.Egress.ExtraRoots[i] = root
+	}
+	mapped := make(map[string]string, len(c.Egress.ConnectTo))
+	for from, to := range c.Egress.ConnectTo {
+		t, err := policy.ParseTarget(from)
+		if err != nil {
+			return fmt.Errorf("egress.connect_to: %w", err)
+		}
+		if _, err := policy.ParseTarget(to); err != nil {
+			return fmt.Errorf("egress.connect_to: %q: %w", from, err)
+		}
+		mapped[t.String()] = to
+	}
+	c.Egress.ConnectTo = mapped
+	if c.Front.Port < 0 || c.Front.Port > 65535 {
+		return fmt.Errorf("front.port: %d is not a port", c.Front.Port)
+	}
+	if _, err := c.Front.Idle(); err != nil {
+		return err
+	}
+	_, err := policy.New(c.Rules())
+	return err
+}
+
+// Rules returns the policy in the form that policy.New takes, with what the
+// machine's own addresses say about its network.
+func (c *Config) Rules() policy.Rules {
+	local := interfacePrefixes()
+	return policy.Rules{
+		Default: c.Policy.Default, Allow: c.Policy.Allow, Deny: c.Policy.Deny,
+		Passthrough: c.Policy.Passthrough, Private: c.Policy.Private,
+		Lab: policy.LabNetwork(local), Local: local,
+	}
+}
+
+func interfacePrefixes() []netip.Prefix {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var prefixes []netip.Prefix
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			prefixes = append(prefixes, p)
+		}
+	}
+	return prefixes
+}
+
+// Idle is the daemon's idle time; 0 means that it stays.
+func (f Front) Idle() (time.Duration, error) {
+	if f.IdleExit == "" {
+		return DefaultIdleExit, nil
+	}
+	d, err := time.ParseDuration(f.IdleExit)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf(`front.idle_exit: %q is not a duration such as "30m" or "0"`, f.IdleExit)
+	}
+	return d, nil
+}
+
+// CompatEnabled tells whether absolute-form https:// requests are carried.
+func (f Front) CompatEnabled() bool { return f.Compat == nil || *f.Compat }
+
+// ParseUpstream parses the URL of an upstream egress. The error never repeats
+// the URL, which may hold a password.
+func ParseUpstream(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return nil, errors.New("not a URL")
+	}
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, fmt.Errorf(`the scheme must be http or https, not %q`, u.Scheme)
+	case u.Hostname() == "":
+		return nil, errors.New("the URL names no host")
+	case u.Path != "" && u.Path != "/", u.RawQuery != "", u.Fragment != "":
+		return nil, errors.New("the URL must end after host and port")
+	}
+	if u.Port() == "" {
+		// curl and Go assume 80 and 443 here too when a scheme is given.
+		u.Host = net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	}
+	u.Path = ""
+	return u, nil
+}
+
+// Redact returns the URL without its credentials.
+func Redact(u *url.URL) string {
+	clean := *u
+	clean.User = nil
+	return clean.String()
+}

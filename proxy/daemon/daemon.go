@@ -1,0 +1,321 @@
+// Package daemon is the long-lived process behind a tunnel: it puts front,
+// egress and authority together, keeps the record of runs and failures, and
+// leaves when nobody has needed it for a while.
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/agentproxy/agentproxy/proxy"
+	"github.com/agentproxy/agentproxy/proxy/ca"
+	"github.com/agentproxy/agentproxy/proxy/config"
+	"github.com/agentproxy/agentproxy/proxy/egress"
+	"github.com/agentproxy/agentproxy/proxy/policy"
+	"github.com/agentproxy/agentproxy/proxy/rundir"
+	"github.com/agentproxy/agentproxy/proxy/status"
+)
+
+// Options is what a daemon is started with. It travels as JSON from a starter
+// to the process it spawns, over a pipe: an upstream's password must appear
+// neither in argv nor in the environment.
+type Options struct {
+	Config *config.Config
+	// Dir is the state directory.
+	Dir string
+	// Key identifies the tunnel among others of the same directory.
+	Key string
+	// CAs are the CA files of an upstream that the environment named; runs merge
+	// them into their bundles.
+	CAs []string
+	// Port is preferred, when the configuration names none: that of a crashed
+	// predecessor, which running commands still point at.
+	Port    int
+	Version string
+	// Stay switches the idle exit off (serve, egress).
+	Stay bool
+	// Listen is the address to listen at; "" is a port of 127.0.0.1. Another
+	// needs Authorize.
+	Listen string
+	// Authorize decides on credentials of clients; nil asks for none.
+	Authorize func(user, password string) bool `json:"-"`
+	// WrapListener may put TLS in front.
+	WrapListener func(net.Listener, *ca.Authority) (net.Listener, error) `json:"-"`
+	// Ready is told when connections are accepted.
+	Ready func(*rundir.Record) `json:"-"`
+	Log   *slog.Logger         `json:"-"`
+}
+
+// Run serves the tunnel until ctx ends, it is told to stop, or it has been idle
+// for long enough. The caller holds the state directory's lock until Ready.
+func Run(ctx context.Context, o Options) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	d := &daemon{options: o, stop: cancel, runs: newRuns()}
+	if err := d.setUp(); err != nil {
+		return err
+	}
+	defer d.record.Remove()
+	serving := make(chan error, 1)
+	go func() { serving <- d.front.Serve(d.listener) }()
+	if err := d.record.Write(o.Dir); err != nil {
+		d.front.Close()
+		return fmt.Errorf("write endpoint record: %w", err)
+	}
+	o.Log.Info("tunnel is up", "port", d.record.Port, "mode", d.mode(), "upstream", d.record.Upstream, "version", o.Version)
+	if o.Ready != nil {
+		o.Ready(d.record)
+	}
+	go d.watchIdle(ctx)
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-serving:
+	}
+	d.record.Remove()
+	d.runs.sayStopped()
+	d.front.Close()
+	if d.egress != nil {
+		d.egress.Close()
+	}
+	o.Log.Info("tunnel is down")
+	return err
+}
+
+type daemon struct {
+	options  Options
+	stop     context.CancelFunc
+	started  status.Time
+	ca       *ca.Authority
+	egress   *egress.Egress // nil with an upstream
+	front    *proxy.Front
+	listener net.Listener
+	record   *rundir.Record
+	runs     *runs
+	carried  counter
+}
+
+func (d *daemon) setUp() error {
+	o := d.options
+	d.started = status.Now()
+	var err error
+	if d.ca, err = ca.Open(o.Dir); err != nil {
+		return err
+	}
+	roots, err := ca.Roots(os.Getenv("SSL_CERT_FILE"), o.Config.Egress.ExtraRoots...)
+	if err != nil {
+		return fmt.Errorf("roots: %w", err)
+	}
+	if d.listener, err = listen(o); err != nil {
+		return err
+	}
+	port := d.listener.Addr().(*net.TCPAddr).Port
+	tunnel, upstream, err := d.chooseTunnel(roots, port)
+	if err != nil {
+		d.listener.Close()
+		return err
+	}
+	d.record = &rundir.Record{Key: o.Key, PID: os.Getpid(), Port: port, Secret: rand.Text(), Version: o.Version, Upstream: upstream, CAs: d.options.CAs, Started: d.started}
+	d.front = &proxy.Front{Tunnel: tunnel, Routes: d.routes(tunnel, roots), Report: d.report, Authorize: o.Authorize}
+	if o.Authorize == nil {
+		d.front.Admit = d.admit
+	}
+	if o.WrapListener != nil {
+		d.listener, err = o.WrapListener(d.listener, d.ca)
+	}
+	return err
+}
+
+// chooseTunnel is the one place where the egress is chosen.
+func (d *daemon) chooseTunnel(roots *x509.CertPool, port int) (proxy.TunnelFunc, string, error) {
+	cfg := d.options.Config
+	if cfg.Egress.Upstream == "" {
+		p, err := policy.New(cfg.Rules())
+		if err != nil {
+			return nil, "", err
+		}
+		d.egress = egress.New(egress.Config{Policy: p, CA: d.ca, Roots: roots, ConnectTo: cfg.Egress.ConnectTo})
+		return d.egress.Tunnel, "", nil
+	}
+	u, err := config.ParseUpstream(cfg.Egress.Upstream)
+	if err != nil {
+		return nil, "", fmt.Errorf("egress.upstream: %w", err)
+	}
+	name := config.Redact(u)
+	if isSelf(u, port) {
+		return nil, "", fmt.Errorf("the upstream %s is this tunnel itself", name)
+	}
+	return (&proxy.Upstream{URL: u, Name: name, Roots: roots}).Tunnel, name, nil
+}
+
+func isSelf(u *url.URL, port int) bool {
+	if u.Port() != strconv.Itoa(port) {
+		return false
+	}
+	h, err := policy.ParseHost(u.Hostname())
+	return err == nil && (h.Addr().IsLoopback() || h.String() == "localhost")
+}
+
+func listen(o Options) (net.Listener, error) {
+	if o.Listen != "" {
+		return net.Listen("tcp", o.Listen)
+	}
+	if port := o.Config.Front.Port; port != 0 {
+		return net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+	}
+	if o.Port != 0 {
+		if l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", o.Port)); err == nil {
+			return l, nil
+		}
+	}
+	return net.Listen("tcp4", "127.0.0.1:0")
+}
+
+func (d *daemon) routes(tunnel proxy.TunnelFunc, roots *x509.CertPool) *proxy.Routes {
+	rt := &proxy.Routes{
+		Status: d.document,
+		CA:     d.ca.PEM(),
+		Report: d.report,
+		Control: map[string]http.Handler{
+			status.RunPath:  d.authorized(d.serveRun),
+			status.StopPath: d.authorized(d.serveStop),
+		},
+	}
+	if d.options.Config.Front.CompatEnabled() && d.options.Listen == "" {
+		own := roots.Clone()
+		own.AddCert(d.ca.Certificate())
+		rt.Carry = proxy.NewCarry(tunnel, own, d.carried.add, d.report)
+	}
+	return rt
+}
+
+func (d *daemon) mode() string {
+	if d.egress == nil {
+		return "upstream"
+	}
+	return "embedded"
+}
+
+// document is the status as of now.
+func (d *daemon) document() *status.Document {
+	o := d.options
+	expires := status.Time{Time: d.ca.Certificate().NotAfter}
+	doc := &status.Document{
+		Enabled:               true,
+		Port:                  d.record.Port,
+		CABundlePath:          filepath.Join(o.Dir, ca.BundleFile),
+		HasSystemCA:           ca.SystemBundle() != "",
+		BundleCoversEveryHost: true,
+		NoProxy:               status.DefaultNoProxy,
+		Standalone:            d.egress != nil,
+		RecentRelayFailures:   d.runs.recent(),
+		Version:               o.Version,
+		PID:                   os.Getpid(),
+		Started:               &d.started,
+		Mode:                  d.mode(),
+		Upstream:              d.record.Upstream,
+		StateDir:              o.Dir,
+		ConfigPath:            o.Config.Path,
+		CAFingerprint:         d.ca.Fingerprint(),
+		CAExpires:             &expires,
+		Runs:                  d.runs.count(),
+	}
+	if store := filepath.Join(o.Dir, "java-truststore.p12"); exists(store) {
+		doc.JavaTrustStorePath = store
+	}
+	doc.Connections, doc.Tunnels = d.front.Counts()
+	if idle := d.idle(); idle > 0 {
+		doc.IdleExit = idle.String()
+	}
+	if n := d.carried.n.Load(); n > 0 {
+		doc.Accommodations = append(doc.Accommodations, status.Accommodation{Code: "absolute_form_https", Count: n,
+			Detail: "a client sent https:// in absolute form (axios before 1.16.1 does) and was carried; upgrade it"})
+	}
+	if d.egress != nil && o.Config.Rules().Lab {
+		doc.Accommodations = append(doc.Accommodations, status.Accommodation{Code: "documentation_addresses", Count: 1,
+			Detail: "this machine's own addresses come from the documentation ranges (RFC 5737), so names may resolve into them"})
+	}
+	return doc
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func (d *daemon) idle() time.Duration {
+	if d.options.Stay {
+		return 0
+	}
+	idle, err := d.options.Config.Front.Idle()
+	if err != nil {
+		return config.DefaultIdleExit
+	}
+	return idle
+}
+
+// watchIdle ends the daemon when no run is attached, no tunnel is open and
+// none has been for the idle time.
+func (d *daemon) watchIdle(ctx context.Context) {
+	idle := d.idle()
+	if idle == 0 {
+		return
+	}
+	tick := time.NewTicker(max(idle/10, 50*time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		last := d.front.LastActive()
+		if ended := d.runs.lastEnd(); ended.After(last) {
+			last = ended
+		}
+		open, _ := d.front.Counts()
+		if open == 0 && time.Since(last) >= idle && d.runs.closeIfNone() {
+			d.options.Log.Info("idle", "for", idle.String())
+			d.stop()
+			return
+		}
+	}
+}
+
+var errNotOurs = errors.New("the request does not carry a proof that it read the endpoint record")
+
+// Headers of the mutual proof between a run and the daemon.
+const (
+	NonceHeader = "X-Agentproxy-Nonce"
+	ProofHeader = "X-Agentproxy-Proof"
+)
+
+// authorized lets only those in who can read the endpoint record, and proves
+// the same to them.
+func (d *daemon) authorized(h http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		nonce := r.Header.Get(NonceHeader)
+		if !d.record.Verify(rundir.RoleClient, nonce, r.Header.Get(ProofHeader)) {
+			http.Error(w, "agentproxy: "+errNotOurs.Error(), http.StatusForbidden)
+			return
+		}
+		w.Header().Set(ProofHeader, d.record.Proof(rundir.RoleServer, nonce))
+		h(w, r)
+	})
+}
+
+func (d *daemon) serveStop(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNoContent)
+	d.stop()
+}

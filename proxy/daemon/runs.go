@@ -1,0 +1,234 @@
+package daemon
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/agentproxy/agentproxy/proxy/peer"
+	"github.com/agentproxy/agentproxy/proxy/status"
+)
+
+// keptFailures is how many failures the status document and a run remember.
+const keptFailures = 100
+
+// RunVariable is the environment variable that carries a run's identity into
+// the processes it starts.
+const RunVariable = "AGENT_PROXY_RUN"
+
+// runs is the registry of attached runs and of failures.
+type runs struct {
+	stopping chan struct{} // closed when the daemon is told to leave
+
+	mu      sync.Mutex
+	live    map[string]*run
+	ended   time.Time
+	closed  bool
+	history []*status.Failure
+}
+
+// Stopped is what an attached run reads when the tunnel leaves on purpose.
+const Stopped = "stopped"
+
+type run struct {
+	id       string
+	pid      int
+	failures []*status.Failure
+}
+
+func newRuns() *runs { return &runs{live: map[string]*run{}, stopping: make(chan struct{})} }
+
+// attach registers a run; false when the daemon is about to leave.
+func (rs *runs) attach(id string, pid int) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rs.closed {
+		return false
+	}
+	rs.live[id] = &run{id: id, pid: pid}
+	return true
+}
+
+// sayStopped tells the attached runs that the tunnel leaves on purpose, and
+// waits a moment for them to hear it.
+func (rs *runs) sayStopped() {
+	close(rs.stopping)
+	for range 50 {
+		if rs.count() == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func (rs *runs) detach(id string) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	delete(rs.live, id)
+	rs.ended = time.Now()
+}
+
+func (rs *runs) count() int {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return len(rs.live)
+}
+
+func (rs *runs) lastEnd() time.Time {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return rs.ended
+}
+
+// closeIfNone refuses further runs, unless one is attached.
+func (rs *runs) closeIfNone() bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.closed = len(rs.live) == 0
+	return rs.closed
+}
+
+func (rs *runs) recent() []*status.Failure {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return append([]*status.Failure{}, rs.history...)
+}
+
+func (rs *runs) failures(id string) []*status.Failure {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if r := rs.live[id]; r != nil {
+		return append([]*status.Failure{}, r.failures...)
+	}
+	return nil
+}
+
+// record keeps the failure, for its run too when that is attached.
+func (rs *runs) record(f *status.Failure) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.history = appendKept(rs.history, f)
+	if r := rs.live[f.Run]; r != nil {
+		r.failures = appendKept(r.failures, f)
+	}
+}
+
+func appendKept(list []*status.Failure, f *status.Failure) []*status.Failure {
+	list = append(list, f)
+	return list[max(0, len(list)-keptFailures):]
+}
+
+// owner returns the run that a process belongs to: by the variable that the run
+// gave it, else by its ancestors (sudo and env -i drop variables).
+func (rs *runs) owner(pid int) string {
+	if id := peer.Getenv(pid, RunVariable); id != "" {
+		return id
+	}
+	rs.mu.Lock()
+	byPID := make(map[int]string, len(rs.live))
+	for id, r := range rs.live {
+		byPID[r.pid] = id
+	}
+	rs.mu.Unlock()
+	for range 32 {
+		if id := byPID[pid]; id != "" {
+			return id
+		}
+		if pid = peer.Parent(pid); pid <= 1 {
+			break
+		}
+	}
+	return ""
+}
+
+// only returns the run when exactly one is attached.
+func (rs *runs) only() string {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if len(rs.live) == 1 {
+		for id := range rs.live {
+			return id
+		}
+	}
+	return ""
+}
+
+// admit refuses connections of other users. Root is let in: it could read the
+// key anyway, and a command under sudo is still the user's command. Where the
+// system cannot tell, everybody on loopback is.
+func (d *daemon) admit(c net.Conn) *status.Failure {
+	s, err := peer.Lookup(c)
+	if err != nil || s.UID == os.Getuid() || s.UID == 0 {
+		return nil
+	}
+	return &status.Failure{Kind: status.PolicyDenied, Code: http.StatusForbidden, By: "front", Rule: "other users' sockets",
+		Detail: "this tunnel belongs to another user (you are user " + strconv.Itoa(s.UID) + ")",
+		Advice: "start your own: agentproxy up"}
+}
+
+// report ties a failure to its process and run, and keeps it. A client that
+// has closed its socket can no longer be found; then the failure belongs to the
+// only run there is, or to none.
+func (d *daemon) report(c net.Conn, f *status.Failure) {
+	if f.TS.IsZero() {
+		f.TS = status.Now()
+	}
+	if c != nil && d.options.Authorize == nil {
+		if s, err := peer.Lookup(c); err == nil {
+			if p, err := peer.Find(s); err == nil {
+				f.PID, f.Process = p.PID, p.Name
+				f.Run = d.runs.owner(p.PID)
+			}
+		}
+		if f.PID == 0 {
+			f.Run = d.runs.only()
+		}
+	}
+	d.runs.record(f)
+	d.options.Log.Warn("failure", "kind", f.Kind, "host", f.Host, "detail", f.Detail, "by", f.By, "rule", f.Rule,
+		"code", f.Code, "run", f.Run, "pid", f.PID, "process", f.Process)
+}
+
+// serveRun is a run's attachment: POST holds the run for as long as the
+// connection lasts, GET lists its failures.
+func (d *daemon) serveRun(w http.ResponseWriter, r *http.Request) {
+	id := r.URL.Query().Get("id")
+	switch r.Method {
+	case http.MethodGet:
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(d.runs.failures(id))
+	case http.MethodPost:
+		pid, err := strconv.Atoi(r.URL.Query().Get("pid"))
+		if err != nil || id == "" {
+			http.Error(w, "agentproxy: want id and pid", http.StatusBadRequest)
+			return
+		}
+		if !d.runs.attach(id, pid) {
+			http.Error(w, "agentproxy: the tunnel is closing", http.StatusServiceUnavailable)
+			return
+		}
+		defer d.runs.detach(id)
+		w.WriteHeader(http.StatusOK)
+		http.NewResponseController(w).Flush()
+		select {
+		case <-r.Context().Done():
+		case <-d.runs.stopping:
+			// A run that only loses us starts a successor.
+			io.WriteString(w, Stopped)
+		}
+	default:
+		w.Header().Set("Allow", "GET, POST")
+		http.Error(w, "agentproxy: GET or POST", http.StatusMethodNotAllowed)
+	}
+}
+
+// counter counts requests.
+type counter struct{ n atomic.Int64 }
+
+func (c *counter) add(*http.Request) { c.n.Add(1) }

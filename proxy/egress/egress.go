@@ -1,0 +1,126 @@
+// Package egress is the embedded egress: it decides policy, dials and verifies
+// the origin, re-terminates TLS with a leaf of our authority and forwards
+// requests. Egress.Tunnel is a proxy.TunnelFunc.
+package egress
+
+import (
+	"context"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/agentproxy/agentproxy/proxy/ca"
+	"github.com/agentproxy/agentproxy/proxy/handoff"
+	"github.com/agentproxy/agentproxy/proxy/policy"
+	"github.com/agentproxy/agentproxy/proxy/status"
+)
+
+// Config is what an Egress is made of.
+type Config struct {
+	Policy *policy.Policy
+	CA     *ca.Authority
+	// Roots verify origins.
+	Roots *x509.CertPool
+	// ConnectTo maps host:port to the address dialled in its place; such an
+	// address is the user's own word and not checked against the policy.
+	ConnectTo map[string]string
+	// Resolver resolves names; nil means the system's.
+	Resolver *net.Resolver
+}
+
+// Egress carries requests to origins. Close it to drop its connections.
+type Egress struct {
+	cfg     Config
+	origins *origins
+	h1, h2  *clientServer
+	forward *forwarder
+}
+
+// New starts an egress.
+func New(cfg Config) *Egress {
+	e := &Egress{cfg: cfg}
+	e.origins = newOrigins(cfg)
+	e.forward = newForwarder(e.origins)
+	protocols := func(set func(*http.Protocols, bool)) *http.Protocols {
+		p := new(http.Protocols)
+		set(p, true)
+		return p
+	}
+	// The handshake is ours (see session.Serve), so net/http sees a plain
+	// connection and HTTP/2 without TLS is HTTP/2 behind our TLS.
+	e.h1 = newClientServer(e.forward, protocols((*http.Protocols).SetHTTP1))
+	e.h2 = newClientServer(e.forward, protocols((*http.Protocols).SetUnencryptedHTTP2))
+	return e
+}
+
+// Close stops serving and drops every connection.
+func (e *Egress) Close() {
+	e.h1.close()
+	e.h2.close()
+	e.forward.close()
+	e.origins.close()
+}
+
+// Tunnel answers a CONNECT. It returns once the origin is known to be good
+// (policy, name, address, TCP, TLS, certificate) or with a *status.Failure.
+func (e *Egress) Tunnel(ctx context.Context, target string) (net.Conn, error) {
+	t, err := policy.ParseTarget(target)
+	if err != nil {
+		return nil, &status.Failure{TS: status.Now(), Kind: status.BadRequest, Code: http.StatusBadRequest,
+			Host: target, By: "front", Detail: err.Error(), Err: err}
+	}
+	if d := e.cfg.Policy.Decide(t); !d.Allowed {
+		return nil, denied(t, d)
+	}
+	if _, ok := e.cfg.Policy.Passthrough(t); ok {
+		return e.origins.dialTCP(ctx, t)
+	}
+	if err := e.origins.ensure(ctx, t); err != nil {
+		return nil, err
+	}
+	return &session{egress: e, target: t}, nil
+}
+
+func denied(t policy.Target, d policy.Decision) *status.Failure {
+	return &status.Failure{TS: status.Now(), Kind: d.Kind, Code: http.StatusForbidden, Host: t.String(),
+		By: "policy", Rule: d.Rule, Detail: d.Reason, Advice: d.Advice}
+}
+
+// clientServer is a net/http server that is fed connections one by one.
+type clientServer struct {
+	*handoff.Listener
+	server *http.Server
+}
+
+func newClientServer(h http.Handler, p *http.Protocols) *clientServer {
+	s := &clientServer{Listener: handoff.New(pipeAddr{})}
+	s.server = &http.Server{
+		Handler:           h,
+		Protocols:         p,
+		ErrorLog:          discard,
+		ReadHeaderTimeout: 2 * time.Minute, // browsers open connections ahead of need
+		IdleTimeout:       10 * time.Minute,
+		MaxHeaderBytes:    1 << 20,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, clientKey{}, c.(*clientConn))
+		},
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          1000,
+			MaxReceiveBufferPerStream:     4 << 20,
+			MaxReceiveBufferPerConnection: 32 << 20,
+		},
+	}
+	go s.server.Serve(s.Listener)
+	return s
+}
+
+func (s *clientServer) close() {
+	s.Listener.Close()
+	s.server.Close()
+}
+
+type pipeAddr struct{}
+
+func (pipeAddr) Network() string { return "pipe" }
+func (pipeAddr) String() string  { return "egress" }

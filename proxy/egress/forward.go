@@ -1,0 +1,165 @@
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/agentproxy/agentproxy/proxy/policy"
+	"github.com/agentproxy/agentproxy/proxy/status"
+)
+
+// forwarder carries the requests of re-terminated clients to origins,
+// unchanged but for the hop-by-hop headers (RFC 9110 §7.6.1).
+type forwarder struct {
+	origins *origins
+	proxy   httputil.ReverseProxy
+	// any speaks what the origin prefers; upgrades need HTTP/1.1 (RFC 9113
+	// §8.6 took Upgrade out of HTTP/2).
+	any, upgrades *http.Transport
+}
+
+func newForwarder(o *origins) *forwarder {
+	f := &forwarder{origins: o}
+	f.any = newTransport(o.get, o)
+	f.upgrades = newTransport(func(ctx context.Context, t policy.Target) (*tls.Conn, error) {
+		return o.dialTLS(ctx, t, "http/1.1")
+	}, o)
+	f.proxy = httputil.ReverseProxy{
+		Rewrite:        rewrite,
+		Transport:      f,
+		ModifyResponse: keepAbsentHeaders,
+		ErrorHandler:   f.fail,
+		ErrorLog:       discard,
+		BufferPool:     &bufferPool{},
+	}
+	return f
+}
+
+func newTransport(get func(context.Context, policy.Target) (*tls.Conn, error), o *origins) *http.Transport {
+	return &http.Transport{
+		DialTLSContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			t, err := policy.ParseTarget(addr)
+			if err != nil {
+				return nil, err
+			}
+			return get(ctx, t)
+		},
+		ForceAttemptHTTP2:      true,
+		DisableCompression:     true,
+		MaxIdleConns:           1024,
+		MaxIdleConnsPerHost:    128,
+		IdleConnTimeout:        90 * time.Second,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: 1 << 20,
+		ReadBufferSize:         32 << 10,
+		WriteBufferSize:        32 << 10,
+		HTTP2: &http.HTTP2Config{
+			MaxReceiveBufferPerStream:     4 << 20,
+			MaxReceiveBufferPerConnection: 64 << 20,
+		},
+	}
+}
+
+func (f *forwarder) close() {
+	f.any.CloseIdleConnections()
+	f.upgrades.CloseIdleConnections()
+}
+
+// ServeHTTP forwards one request.
+func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := r.Context().Value(clientKey{}).(*clientConn)
+	if why := c.misdirected(r); why != "" {
+		failure := c.session.failure(status.Misdirected, "front", why)
+		failure.Code = http.StatusMisdirectedRequest
+		c.report(failure)
+		failure.Respond(w)
+		return
+	}
+	if r.ProtoMajor == 1 {
+		// An origin may answer before it has read all; so may we (errors only
+		// where the protocol has no such thing).
+		_ = http.NewResponseController(w).EnableFullDuplex()
+	}
+	ctx := context.WithValue(r.Context(), writerKey{}, w)
+	f.proxy.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// RoundTrip chooses the transport.
+func (f *forwarder) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Header.Get("Upgrade") != "" {
+		return f.upgrades.RoundTrip(r)
+	}
+	return f.any.RoundTrip(r)
+}
+
+// rewrite addresses the request to the CONNECT target and undoes what
+// ReverseProxy tidies up: signed URLs and forwarding headers must pass as they
+// came.
+func rewrite(pr *httputil.ProxyRequest) {
+	c := pr.In.Context().Value(clientKey{}).(*clientConn)
+	out := pr.Out.URL
+	out.Scheme, out.Host = "https", c.session.target.String()
+	out.RawQuery, out.ForceQuery = pr.In.URL.RawQuery, pr.In.URL.ForceQuery
+	if path, _, _ := strings.Cut(pr.In.RequestURI, "?"); strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") {
+		out.Opaque = path // as written, not re-encoded
+	}
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+		if values, ok := pr.In.Header[name]; ok {
+			pr.Out.Header[name] = values
+		}
+	}
+}
+
+type writerKey struct{}
+
+// keepAbsentHeaders stops net/http from adding what the origin did not send.
+func keepAbsentHeaders(res *http.Response) error {
+	w := res.Request.Context().Value(writerKey{}).(http.ResponseWriter)
+	for _, name := range []string{"Date", "Content-Type"} {
+		if _, ok := res.Header[name]; !ok {
+			w.Header()[name] = nil
+		}
+	}
+	return nil
+}
+
+// fail answers a request that could not be carried.
+func (f *forwarder) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // the client has gone
+	}
+	c := r.Context().Value(clientKey{}).(*clientConn)
+	t := c.session.target
+	var failure *status.Failure
+	if !errors.As(err, &failure) {
+		failure = c.session.failure(status.OriginFailed, "origin", fmt.Sprintf("%s broke off the request: %s", t, cause(err)))
+		failure.Code = http.StatusBadGateway
+		if f.origins.wantsClientCert(t) && strings.Contains(err.Error(), "remote error: tls: ") {
+			failure = certRequested(t, err)
+		}
+	}
+	c.report(failure)
+	failure.Respond(w)
+}
+
+// bufferPool lends copy buffers to ReverseProxy.
+type bufferPool struct{ pool sync.Pool }
+
+const copyBuffer = 64 << 10
+
+func (p *bufferPool) Get() []byte {
+	if b, ok := p.pool.Get().(*[]byte); ok {
+		return *b
+	}
+	return make([]byte, copyBuffer)
+}
+
+func (p *bufferPool) Put(b []byte) { p.pool.Put(&b) }

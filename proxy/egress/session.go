@@ -1,0 +1,178 @@
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/agentproxy/agentproxy/proxy/policy"
+	"github.com/agentproxy/agentproxy/proxy/status"
+)
+
+const clientHandshakeTimeout = 15 * time.Second
+
+var discard = log.New(io.Discard, "", 0)
+
+// session is an accepted tunnel to one target. The front hands it the client's
+// connection by Serve; for everybody else it is an ordinary net.Conn whose far
+// end is re-terminated the same way.
+type session struct {
+	egress *Egress
+	target policy.Target
+
+	start sync.Once
+	pipe  net.Conn
+}
+
+// Serve re-terminates TLS on the client's connection and serves it until it is
+// closed. Failures that the client cannot be told by CONNECT go to report.
+func (s *session) Serve(client net.Conn, report func(*status.Failure)) {
+	defer client.Close()
+	config, err := s.egress.cfg.CA.Config(s.target.Host.String())
+	if err != nil {
+		report(s.failure(status.OriginFailed, "front", "minting a leaf failed: "+err.Error()))
+		return
+	}
+	conn := tls.Server(client, config)
+	ctx, cancel := context.WithTimeout(context.Background(), clientHandshakeTimeout)
+	err = conn.HandshakeContext(ctx)
+	cancel()
+	if err != nil {
+		if f := s.handshakeFailure(err); f != nil {
+			report(f)
+		}
+		return
+	}
+	state := conn.ConnectionState()
+	server := s.egress.h1
+	if state.NegotiatedProtocol == "h2" {
+		server = s.egress.h2
+	}
+	server.Serve(conn, func(watched net.Conn) net.Conn {
+		return &clientConn{Conn: watched, tls: conn, session: s, report: report, sni: state.ServerName}
+	})
+}
+
+func (s *session) failure(kind status.Kind, by, detail string) *status.Failure {
+	return &status.Failure{TS: status.Now(), Kind: kind, Host: s.target.String(), By: by, Detail: detail}
+}
+
+// handshakeFailure says why the client's handshake failed, nil when it merely
+// went away before it began.
+func (s *session) handshakeFailure(err error) *status.Failure {
+	var notTLS tls.RecordHeaderError
+	switch {
+	case errors.As(err, &notTLS):
+		return s.failure(status.NotTLS, "client", "the client spoke something other than TLS inside the tunnel")
+	case rejection(err) != "":
+		return s.rejected(err)
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+		f := s.failure(status.ClientTLSRejected, "client", "the client closed during the TLS handshake, as some do that distrust the CA")
+		f.Reason = "closed"
+		return f
+	}
+	f := s.failure(status.ClientTLSRejected, "client", "TLS handshake with the client failed: "+err.Error())
+	f.Reason = "handshake"
+	return f
+}
+
+func (s *session) rejected(err error) *status.Failure {
+	f := s.failure(status.ClientTLSRejected, "client", "the client did not accept our certificate: "+rejection(err))
+	f.Reason, f.Err = "alert", err
+	return f
+}
+
+// rejection returns the alert by which a client refused our certificate.
+// OpenSSL sends it in the clear even in TLS 1.3, which crypto/tls sees as a
+// record that does not decrypt (measured with 80 clients).
+func rejection(err error) string {
+	text := err.Error()
+	switch {
+	case strings.HasPrefix(text, "remote error: tls: "):
+		return strings.TrimPrefix(text, "remote error: tls: ")
+	case strings.Contains(text, "tls: bad record MAC"):
+		return "alert in the clear"
+	}
+	return ""
+}
+
+// clientConn is a client's connection after the handshake. Its first read
+// tells whether the client took our certificate: in TLS 1.3 the server's
+// handshake is complete before the client has judged.
+type clientConn struct {
+	net.Conn
+	tls     *tls.Conn
+	session *session
+	report  func(*status.Failure)
+	sni     string
+
+	used atomic.Bool
+}
+
+type clientKey struct{}
+
+func (c *clientConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.used.Load() {
+		c.used.Store(true)
+	}
+	if err != nil && !c.used.Load() && rejection(err) != "" {
+		c.used.Store(true)
+		c.report(c.session.rejected(err))
+	}
+	return n, err
+}
+
+// CloseWrite lets an upgraded connection be half-closed (httputil.ReverseProxy).
+func (c *clientConn) CloseWrite() error {
+	return c.tls.CloseWrite()
+}
+
+// misdirected returns why the request does not belong to the CONNECT host
+// (RFC 9110 §15.5.20), "" when it does.
+func (c *clientConn) misdirected(r *http.Request) string {
+	t := c.session.target
+	if c.sni != "" {
+		if h, err := policy.ParseHost(c.sni); err != nil || h != t.Host {
+			return "the TLS server name " + quote(c.sni) + " is not the CONNECT host " + t.Host.String()
+		}
+	}
+	if r.Host == "" && !r.ProtoAtLeast(1, 1) {
+		return ""
+	}
+	got, err := policy.ParseAuthority(r.Host, t.Port)
+	if err != nil || got != t {
+		return "the request is for " + quote(r.Host) + ", not for the CONNECT host " + t.String()
+	}
+	return ""
+}
+
+func quote(s string) string { return `"` + status.ASCII(s, 100) + `"` }
+
+// The net.Conn side: a pipe whose far end Serve takes.
+
+func (s *session) conn() net.Conn {
+	s.start.Do(func() {
+		near, far := net.Pipe()
+		s.pipe = near
+		go s.Serve(far, func(*status.Failure) {})
+	})
+	return s.pipe
+}
+
+func (s *session) Read(b []byte) (int, error)         { return s.conn().Read(b) }
+func (s *session) Write(b []byte) (int, error)        { return s.conn().Write(b) }
+func (s *session) Close() error                       { return s.conn().Close() }
+func (s *session) LocalAddr() net.Addr                { return pipeAddr{} }
+func (s *session) RemoteAddr() net.Addr               { return pipeAddr{} }
+func (s *session) SetDeadline(t time.Time) error      { return s.conn().SetDeadline(t) }
+func (s *session) SetReadDeadline(t time.Time) error  { return s.conn().SetReadDeadline(t) }
+func (s *session) SetWriteDeadline(t time.Time) error { return s.conn().SetWriteDeadline(t) }

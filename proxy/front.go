@@ -1,0 +1,318 @@
+// Package proxy is the front: the loopback listener that tools are pointed at.
+// It accepts CONNECT, answers the status routes, carries the absolute-form
+// https:// requests of old clients, and explains everything else.
+package proxy
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/agentproxy/agentproxy/proxy/handoff"
+	"github.com/agentproxy/agentproxy/proxy/status"
+)
+
+// TunnelFunc opens a tunnel to a CONNECT target. It is the trust line: behind
+// it stand the embedded egress or an upstream one. An error is a
+// *status.Failure that the client is answered with.
+type TunnelFunc func(ctx context.Context, target string) (net.Conn, error)
+
+// Server is a tunnel that would rather serve the client's connection itself
+// than have bytes copied. Serve returns when the connection is closed.
+type Server interface {
+	Serve(client net.Conn, report func(*status.Failure))
+}
+
+// Limits on what a client may send and how long it may take.
+const (
+	maxHead       = 16 << 10
+	headTimeout   = 10 * time.Second
+	answerTimeout = 4800 * time.Millisecond // Node gives a CONNECT up after five seconds
+)
+
+// Front serves one listener. Fill in the fields, then call Serve.
+type Front struct {
+	Tunnel TunnelFunc
+	// Routes answers everything that is not CONNECT (see Routes).
+	Routes http.Handler
+	// Report is told of each failure, with the client it happened to. It must
+	// return quickly.
+	Report func(net.Conn, *status.Failure)
+	// Authorize decides on Proxy-Authorization credentials; nil lets everybody in.
+	Authorize func(user, password string) bool
+	// Admit decides on a new connection; nil admits all. It keeps other users out.
+	Admit func(net.Conn) *status.Failure
+
+	open, total atomic.Int64
+	lastActive  atomic.Int64 // unix nanoseconds
+
+	mu       sync.Mutex
+	conns    map[net.Conn]struct{}
+	closed   bool
+	listener net.Listener
+	http     *http.Server
+	plain    *handoff.Listener
+	wg       sync.WaitGroup
+}
+
+type connKey struct{}
+
+// ClientConn returns the connection that a request to the front came on.
+func ClientConn(r *http.Request) net.Conn {
+	c, _ := r.Context().Value(connKey{}).(net.Conn)
+	return c
+}
+
+// Counts returns how many tunnels are open now and were opened in all.
+func (f *Front) Counts() (open, total int64) { return f.open.Load(), f.total.Load() }
+
+// LastActive is when the last connection came or went.
+func (f *Front) LastActive() time.Time { return time.Unix(0, f.lastActive.Load()) }
+
+// Serve accepts connections until Close. It returns nil after Close.
+func (f *Front) Serve(l net.Listener) error {
+	f.mu.Lock()
+	f.listener, f.conns = l, map[net.Conn]struct{}{}
+	f.plain = handoff.New(l.Addr())
+	f.http = &http.Server{Handler: f.Routes, ErrorLog: discard, ReadHeaderTimeout: headTimeout, MaxHeaderBytes: maxHead,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }}
+	// One request a connection: CONNECT is then recognised in one place.
+	f.http.SetKeepAlivesEnabled(false)
+	f.mu.Unlock()
+	f.touch()
+	go f.http.Serve(f.plain)
+	var delay time.Duration
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			if f.isClosed() {
+				return nil
+			}
+			// Out of descriptors, most likely: wait as net/http does.
+			delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+			time.Sleep(delay)
+			continue
+		}
+		delay = 0
+		if !f.add(conn) {
+			conn.Close()
+			continue
+		}
+		f.wg.Go(func() {
+			defer f.remove(conn)
+			f.handle(conn)
+		})
+	}
+}
+
+// Close stops accepting, drops every connection and waits for the handlers.
+func (f *Front) Close() error {
+	f.mu.Lock()
+	f.closed = true
+	if f.listener != nil {
+		f.listener.Close()
+		f.plain.Close()
+		f.http.Close()
+	}
+	for conn := range f.conns {
+		conn.Close()
+	}
+	f.mu.Unlock()
+	f.wg.Wait()
+	return nil
+}
+
+func (f *Front) isClosed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.closed
+}
+
+func (f *Front) add(conn net.Conn) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return false
+	}
+	f.conns[conn] = struct{}{}
+	f.touch()
+	return true
+}
+
+func (f *Front) remove(conn net.Conn) {
+	conn.Close()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.conns, conn)
+	f.touch()
+}
+
+func (f *Front) touch() { f.lastActive.Store(time.Now().UnixNano()) }
+
+func (f *Front) handle(conn net.Conn) {
+	c := newHeadConn(conn)
+	if f.Admit != nil {
+		if failure := f.Admit(conn); failure != nil {
+			f.refuse(c, failure)
+			return
+		}
+	}
+	conn.SetReadDeadline(time.Now().Add(headTimeout))
+	first, err := c.peek(len("CONNECT "))
+	switch {
+	case err != nil:
+		// Nothing, or too little to be a request: a port scan or a dropped
+		// preconnect. There is nobody to answer.
+	case string(first) == "CONNECT ":
+		f.connect(c)
+	case first[0] == 0x16: // a TLS handshake record (RFC 8446 §5.1)
+		f.refuse(c, &status.Failure{Kind: status.PlainHTTP, Code: http.StatusBadRequest, By: "front",
+			Detail: "the client opened TLS to the proxy port itself instead of sending CONNECT",
+			Advice: "write the proxy's URL with http://, not https://; wget2 1.99 cannot use such a proxy at all (use wget or curl)"})
+	default:
+		conn.SetReadDeadline(time.Time{})
+		f.plain.Serve(c, nil)
+	}
+}
+
+// connect answers one CONNECT and then carries the tunnel.
+func (f *Front) connect(c *headConn) {
+	head, err := c.readHead(maxHead)
+	if err != nil {
+		f.refuse(c, badHead(err))
+		return
+	}
+	target := head.target
+	if f.Authorize != nil && !f.Authorize(head.credentials()) {
+		f.refuse(c, &status.Failure{Kind: status.ProxyAuthRequired, Code: http.StatusProxyAuthRequired, By: "front", Host: target,
+			Detail: "this egress requires credentials", Advice: "put user:password into the proxy's URL"})
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+	tunnel, err := f.openTunnel(ctx, target)
+	cancel()
+	if err != nil {
+		var failure *status.Failure
+		if !errors.As(err, &failure) {
+			failure = &status.Failure{Kind: status.OriginFailed, Code: http.StatusBadGateway, By: "front", Detail: err.Error(), Err: err}
+		}
+		if failure.Host == "" {
+			failure.Host = target
+		}
+		f.refuse(c, failure)
+		return
+	}
+	defer tunnel.Close()
+	// Exactly 200 (RFC 9110 §9.3.6 allows any 2xx; Go, Node and Java do not).
+	if _, err := io.WriteString(c.Conn, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
+		return
+	}
+	c.Conn.SetDeadline(time.Time{})
+	f.open.Add(1)
+	f.total.Add(1)
+	defer f.open.Add(-1)
+	if s, ok := tunnel.(Server); ok {
+		s.Serve(c.afterHead(), func(failure *status.Failure) { f.report(c.Conn, failure) })
+		return
+	}
+	relay(c.afterHead(), tunnel)
+}
+
+// openTunnel opens the tunnel, and answers in time even if the tunnel function does
+// not come back.
+func (f *Front) openTunnel(ctx context.Context, target string) (net.Conn, error) {
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		conn, err := f.Tunnel(ctx, target)
+		done <- result{conn, err}
+	}()
+	select {
+	case r := <-done:
+		return r.conn, r.err
+	case <-ctx.Done():
+	}
+	// One chance more: the tunnel knows best what it was waiting for.
+	select {
+	case r := <-done:
+		return r.conn, r.err
+	case <-time.After(100 * time.Millisecond):
+	}
+	go func() {
+		if r := <-done; r.conn != nil {
+			r.conn.Close()
+		}
+	}()
+	return nil, &status.Failure{Kind: status.OriginTimeout, Code: http.StatusGatewayTimeout, By: "front",
+		Detail: "no answer within five seconds from the egress", Err: ctx.Err()}
+}
+
+func (f *Front) report(conn net.Conn, failure *status.Failure) {
+	if failure.TS.IsZero() {
+		failure.TS = status.Now()
+	}
+	if f.Report != nil {
+		f.Report(conn, failure)
+	}
+}
+
+// refuse reports the failure and answers the client with it.
+func (f *Front) refuse(c *headConn, failure *status.Failure) {
+	f.report(c.Conn, failure)
+	c.Conn.SetWriteDeadline(time.Now().Add(headTimeout))
+	if _, err := c.Conn.Write(failure.Refusal()); err != nil {
+		return
+	}
+	c.drain()
+}
+
+// head is a parsed CONNECT request.
+type head struct {
+	target string
+	header http.Header
+}
+
+func (h *head) credentials() (user, password string) {
+	scheme, value, _ := strings.Cut(h.header.Get("Proxy-Authorization"), " ")
+	if !strings.EqualFold(scheme, "Basic") {
+		return "", ""
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(value))
+	if err != nil {
+		return "", ""
+	}
+	user, password, _ = strings.Cut(string(raw), ":")
+	return user, password
+}
+
+// SameCredentials compares in constant time.
+func SameCredentials(user, password, wantUser, wantPassword string) bool {
+	u := subtle.ConstantTimeCompare([]byte(user), []byte(wantUser))
+	p := subtle.ConstantTimeCompare([]byte(password), []byte(wantPassword))
+	return u&p == 1
+}
+
+// badHead words an error of readHead.
+func badHead(err error) *status.Failure {
+	f := &status.Failure{Kind: status.BadRequest, Code: http.StatusBadRequest, By: "front", Detail: err.Error(), Err: err}
+	var ne net.Error
+	switch {
+	case errors.Is(err, errHeadTooLarge):
+		f.Code = http.StatusRequestHeaderFieldsTooLarge
+	case errors.As(err, &ne) && ne.Timeout():
+		f.Code, f.Detail = http.StatusRequestTimeout, "the request was not complete after "+strconv.Itoa(int(headTimeout.Seconds()))+" seconds"
+	}
+	return f
+}

@@ -1,0 +1,173 @@
+package peer
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Lookup asks the kernel by sock_diag(7) for the owner of the peer's socket.
+func Lookup(c net.Conn) (Socket, error) {
+	local, remote, ok := addrs(c)
+	if !ok {
+		return Socket{}, ErrUnknown
+	}
+	return diag.lookup(local, remote)
+}
+
+// diagnoser holds one netlink socket; requests are answered in order.
+type diagnoser struct {
+	mu sync.Mutex
+	fd int // 0 when not open
+}
+
+var diag diagnoser
+
+// Layout of struct inet_diag_msg (linux/inet_diag.h), after the netlink header.
+const (
+	diagRequestLen = unix.NLMSG_HDRLEN + 56
+	diagUID        = unix.NLMSG_HDRLEN + 64
+	diagInode      = unix.NLMSG_HDRLEN + 68
+	diagReplyLen   = unix.NLMSG_HDRLEN + 72
+)
+
+func (d *diagnoser) lookup(local, remote netip.AddrPort) (Socket, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.open(); err != nil {
+		return Socket{}, ErrUnknown
+	}
+	if err := unix.Sendto(d.fd, diagRequest(local, remote), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		d.close()
+		return Socket{}, ErrUnknown
+	}
+	var reply [512]byte
+	n, _, err := unix.Recvfrom(d.fd, reply[:], 0)
+	if err != nil {
+		d.close() // an answer that comes later must not be taken for the next one's
+		return Socket{}, ErrUnknown
+	}
+	if n < diagReplyLen || binary.NativeEndian.Uint16(reply[4:]) == unix.NLMSG_ERROR {
+		return Socket{}, ErrUnknown
+	}
+	return Socket{
+		UID:   int(binary.NativeEndian.Uint32(reply[diagUID:])),
+		Inode: binary.NativeEndian.Uint32(reply[diagInode:]),
+	}, nil
+}
+
+func (d *diagnoser) open() error {
+	if d.fd != 0 {
+		return nil
+	}
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
+	if err != nil {
+		return err
+	}
+	limit := unix.NsecToTimeval(int64(200 * time.Millisecond))
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
+		unix.Close(fd)
+		return err
+	}
+	d.fd = fd
+	return nil
+}
+
+func (d *diagnoser) close() {
+	unix.Close(d.fd)
+	d.fd = 0
+}
+
+// diagRequest is a netlink message with a struct inet_diag_req_v2 for one
+// connection.
+func diagRequest(local, remote netip.AddrPort) []byte {
+	b := make([]byte, diagRequestLen)
+	binary.NativeEndian.PutUint32(b[0:], diagRequestLen)
+	binary.NativeEndian.PutUint16(b[4:], unix.SOCK_DIAG_BY_FAMILY)
+	binary.NativeEndian.PutUint16(b[6:], unix.NLM_F_REQUEST)
+	req := b[unix.NLMSG_HDRLEN:]
+	req[0], req[1] = unix.AF_INET, unix.IPPROTO_TCP
+	if local.Addr().Is6() {
+		req[0] = unix.AF_INET6
+	}
+	binary.NativeEndian.PutUint32(req[4:], ^uint32(0)) // any TCP state
+	binary.BigEndian.PutUint16(req[8:], local.Port())
+	binary.BigEndian.PutUint16(req[10:], remote.Port())
+	copy(req[12:28], local.Addr().AsSlice())
+	copy(req[28:44], remote.Addr().AsSlice())
+	for i := 48; i < 56; i++ {
+		req[i] = 0xff // INET_DIAG_NOCOOKIE
+	}
+	return b
+}
+
+// Find returns a process that holds the socket. It reads the descriptors of
+// every process of the socket's user, some milliseconds' work: ask only when
+// something has gone wrong.
+func Find(s Socket) (Process, error) {
+	if s.Inode == 0 {
+		return Process{}, ErrUnknown
+	}
+	want := fmt.Sprintf("socket:[%d]", s.Inode)
+	pids, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return Process{}, err
+	}
+	for _, dir := range pids {
+		fds, err := os.ReadDir(dir + "/fd")
+		if err != nil {
+			continue // another user's, or gone
+		}
+		for _, fd := range fds {
+			if link, err := os.Readlink(dir + "/fd/" + fd.Name()); err != nil || link != want {
+				continue
+			}
+			pid, err := strconv.Atoi(filepath.Base(dir))
+			if err != nil {
+				return Process{}, err
+			}
+			name, _ := os.ReadFile(dir + "/comm")
+			return Process{PID: pid, Name: strings.TrimSpace(string(name))}, nil
+		}
+	}
+	return Process{}, ErrUnknown
+}
+
+// Getenv returns a variable of the environment that the process started with.
+func Getenv(pid int, name string) string {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	if err != nil {
+		return ""
+	}
+	for entry := range bytes.SplitSeq(raw, []byte{0}) {
+		if value, ok := bytes.CutPrefix(entry, []byte(name+"=")); ok {
+			return string(value)
+		}
+	}
+	return ""
+}
+
+// Parent returns the parent of a process, 0 when it cannot be told.
+func Parent(pid int) int {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	// The name in parentheses may hold anything, also spaces and parentheses.
+	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
+	if len(fields) < 2 {
+		return 0
+	}
+	parent, _ := strconv.Atoi(fields[1])
+	return parent
+}

@@ -1,0 +1,221 @@
+// Package status is the wire contract of the tunnel: the document served at
+// /__agentproxy/status, and the one failure value that travels from the place
+// where something was refused to the screen. It imports nothing of ours, so
+// that the server that writes it and the commands that read it agree.
+package status
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Paths of the routes that the front answers itself.
+const (
+	Prefix      = "/__agentproxy/"
+	Path        = Prefix + "status"
+	CAPath      = Prefix + "ca.crt"
+	HealthzPath = Prefix + "healthz"
+	RunPath     = Prefix + "run"
+	StopPath    = Prefix + "stop"
+)
+
+// Document is what /__agentproxy/status serves and `agentproxy status --json`
+// prints. The first group of names is read by users of other agent proxies and
+// means the same here; the second group is ours.
+type Document struct {
+	// Enabled is true while the front accepts CONNECT.
+	Enabled bool `json:"enabled"`
+	// Port is the TCP port of the front on loopback.
+	Port int `json:"port"`
+	// CABundlePath is the PEM bundle (system, user's and our roots) that
+	// replacing variables such as SSL_CERT_FILE are pointed at.
+	CABundlePath string `json:"caBundlePath"`
+	// HasSystemCA is true when the system's roots are in the bundle.
+	HasSystemCA bool `json:"hasSystemCa"`
+	// BundleCoversEveryHost is true when the bundle verifies re-terminated and
+	// passed-through hosts alike, so that no host needs another one.
+	BundleCoversEveryHost bool `json:"bundleCoversEveryHost,omitempty"`
+	// NoProxy is the NO_PROXY value that runs get when they bring none.
+	NoProxy string `json:"noProxy"`
+	// Selective is true when only listed hosts go through the proxy; here
+	// everything but NoProxy does, so it is false.
+	Selective bool `json:"selective"`
+	// Standalone is true when the tunnel was started outside a managed
+	// session: no egress of a platform or an organisation stands behind it.
+	Standalone bool `json:"standalone"`
+	// ToolScoped is true when the proxy was set up for particular tools only.
+	ToolScoped bool `json:"toolScoped"`
+	// InstalledProxyPreconfiguredCLIs lists command lines found on the machine
+	// that were set up for the proxy.
+	InstalledProxyPreconfiguredCLIs []string `json:"installedProxyPreconfiguredClis,omitempty"`
+	// JavaTrustStorePath is the truststore that JVMs are pointed at; empty when
+	// there is none, and ToolTrustFailureCodes says why.
+	JavaTrustStorePath string `json:"javaTrustStorePath,omitempty"`
+	// JavaTrustStoreType is the keystore type when it is not PKCS12.
+	JavaTrustStoreType string `json:"javaTrustStoreType,omitempty"`
+	// ReadmePath is the troubleshooting guide for this very tunnel.
+	ReadmePath string `json:"readmePath,omitempty"`
+	// GitConfigInjection is true when runs get GIT_CONFIG_* entries of ours.
+	GitConfigInjection bool `json:"gitConfigInjection"`
+	// GitSSHRewrite is true when SSH remotes are rewritten to HTTPS.
+	GitSSHRewrite bool `json:"gitSshRewrite"`
+	// GitConfigConflicts are codes of git settings that defeat the tunnel.
+	GitConfigConflicts []string `json:"gitConfigConflicts,omitempty"`
+	// ToolTrustFailureCodes are codes of trust set-ups that failed.
+	ToolTrustFailureCodes []string `json:"toolTrustFailureCodes,omitempty"`
+	// RecentRelayFailures are the newest failures, oldest first.
+	RecentRelayFailures []*Failure `json:"recentRelayFailures"`
+
+	// Version is the build that serves the tunnel.
+	Version string `json:"version,omitempty"`
+	// PID is the process that serves the tunnel.
+	PID int `json:"pid,omitempty"`
+	// Started is when it began to.
+	Started *Time `json:"started,omitempty"`
+	// Mode is "embedded" or "upstream".
+	Mode string `json:"mode,omitempty"`
+	// Upstream is the upstream egress without its credentials.
+	Upstream string `json:"upstream,omitempty"`
+	// StateDir is where the CA, the bundle and the logs are.
+	StateDir string `json:"stateDir,omitempty"`
+	// ConfigPath is the configuration file in force, empty when there is none.
+	ConfigPath string `json:"configPath,omitempty"`
+	// CAFingerprint is the SHA-256 of our CA certificate in hex.
+	CAFingerprint string `json:"caFingerprint,omitempty"`
+	// CAExpires is the end of our CA's validity.
+	CAExpires *Time `json:"caExpires,omitempty"`
+	// Accommodations are things done for clients that could not be served
+	// otherwise, each with its code.
+	Accommodations []Accommodation `json:"accommodations,omitempty"`
+	// Connections counts the tunnels open now, Tunnels all since the start.
+	Connections int64 `json:"connections,omitempty"`
+	Tunnels     int64 `json:"tunnels,omitempty"`
+	// Runs counts the `exec` runs attached now.
+	Runs int `json:"runs,omitempty"`
+	// IdleExit is after how much idleness the daemon leaves, "" for never.
+	IdleExit string `json:"idleExit,omitempty"`
+}
+
+// Accommodation records that a client was carried although it asked in a way
+// that the proxy need not serve.
+type Accommodation struct {
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+	Count  int64  `json:"count"`
+}
+
+// Kind says what went wrong with a connection; the set is closed.
+type Kind string
+
+// The kinds. What stands in brackets is the status that a client gets.
+const (
+	ConnectRejected     Kind = "connect_rejected"      // the upstream egress refused CONNECT [its own status]
+	PolicyDenied        Kind = "policy_denied"         // our policy refused the host or its address [403]
+	PortNotAllowed      Kind = "port_not_allowed"      // our policy refused the port [403]
+	ProxyAuthRequired   Kind = "proxy_auth_required"   // the egress wants credentials [407]
+	NameNotFound        Kind = "name_not_found"        // the origin's name does not resolve [502]
+	OriginRefused       Kind = "origin_refused"        // nothing listens, or no route [502]
+	OriginTimeout       Kind = "origin_timeout"        // the origin did not answer in time [504]
+	OriginTLS           Kind = "origin_tls"            // handshake or certificate of the origin is bad [502]
+	OriginFailed        Kind = "origin_failed"         // the origin broke off in the middle of a request [502]
+	UpstreamUnreachable Kind = "upstream_unreachable"  // the upstream egress cannot be reached [502, 504]
+	ClientTLSRejected   Kind = "client_tls_rejected"   // the client did not take our leaf [no status]
+	ClientCertRequested Kind = "client_cert_requested" // the origin wants a client certificate [502]
+	PlainHTTP           Kind = "plain_http"            // something other than CONNECT was asked of the front [405]
+	NotTLS              Kind = "not_tls"               // the client spoke no TLS in a re-terminated tunnel [no status]
+	BadRequest          Kind = "bad_request"           // the request cannot be parsed [400, 408, 431]
+	Misdirected         Kind = "misdirected"           // SNI or Host differ from the CONNECT host [421]
+)
+
+// Failure is one thing that went wrong in the tunnel. It is an error, the
+// answer that the client gets, an entry of the status document and the
+// evidence for a verdict.
+type Failure struct {
+	TS     Time   `json:"ts"`
+	Kind   Kind   `json:"kind"`
+	Detail string `json:"detail"`
+	// Host is the CONNECT target, host:port.
+	Host string `json:"host"`
+
+	// Code is the HTTP status given to the client, 0 when none could be.
+	Code int `json:"code,omitempty"`
+	// By is who decided: "policy", "origin", "client", "front" or the upstream's address.
+	By string `json:"by,omitempty"`
+	// Rule is the configuration entry behind a policy decision.
+	Rule string `json:"rule,omitempty"`
+	// Reason is a short code below the kind, such as "expired" for origin_tls.
+	Reason string `json:"reason,omitempty"`
+	// Advice is what to do next, one sentence.
+	Advice string `json:"advice,omitempty"`
+	// Run, PID and Process tie the failure to a client; empty when unknown.
+	Run     string `json:"run,omitempty"`
+	PID     int    `json:"pid,omitempty"`
+	Process string `json:"process,omitempty"`
+
+	// Answer is the upstream's own refusal, passed on untouched.
+	Answer *Answer `json:"-"`
+	// Err is the cause.
+	Err error `json:"-"`
+}
+
+// Answer is a refusal in an upstream's own words.
+type Answer struct {
+	Status string // "403 Blocked by policy"
+	Header http.Header
+	Body   []byte
+}
+
+// Error returns kind, host and detail in one line.
+func (f *Failure) Error() string {
+	return fmt.Sprintf("%s · %s · %s", f.Kind, f.Host, f.Detail)
+}
+
+// Unwrap returns the cause.
+func (f *Failure) Unwrap() error { return f.Err }
+
+// Phrase is the failure as an HTTP reason phrase: one line of printable ASCII
+// (RFC 9112 §4; obs-text avoided because some clients refuse it). Programs
+// built on Go's net/http show nothing else to their user.
+func (f *Failure) Phrase() string { return ASCII(f.Kind.title()+": "+f.Detail, 240) }
+
+// ASCII makes s fit for one line of a message head: bytes outside printable
+// ASCII become "?", and the rest is cut at limit bytes.
+func ASCII(s string, limit int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s)
+	if len(s) > limit {
+		s = s[:limit-3] + "..."
+	}
+	return s
+}
+
+func (k Kind) title() string { return strings.ReplaceAll(string(k), "_", " ") }
+
+// Time is a time that JSON shows in UTC with milliseconds.
+type Time struct{ time.Time }
+
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// Now is the current time in the document's form.
+func Now() Time { return Time{time.Now()} }
+
+// MarshalJSON writes the time in UTC with milliseconds.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return json.Marshal(t.UTC().Format(timeLayout))
+}
+
+// UnmarshalJSON reads any RFC 3339 time.
+func (t *Time) UnmarshalJSON(b []byte) error {
+	return t.Time.UnmarshalJSON(b)
+}
+
+// DefaultNoProxy is the NO_PROXY value of a run that brings none of its own,
+// in the form that every dialect reads: no spaces, no CIDR, no "*.".
+const DefaultNoProxy = "localhost,127.0.0.1,::1"
