@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -49,6 +48,8 @@ type Front struct {
 	Report func(net.Conn, *status.Failure)
 	// Authorize decides on Proxy-Authorization credentials; nil lets everybody in.
 	Authorize func(user, password string) bool
+	// HeadTimeout is how long a request head may take; 0 means 10 seconds.
+	HeadTimeout time.Duration
 	// Admit decides on a new connection; nil admits all. It keeps other users out.
 	Admit func(net.Conn) *status.Failure
 
@@ -80,10 +81,13 @@ func (f *Front) LastActive() time.Time { return time.Unix(0, f.lastActive.Load()
 
 // Serve accepts connections until Close. It returns nil after Close.
 func (f *Front) Serve(l net.Listener) error {
+	if f.HeadTimeout == 0 {
+		f.HeadTimeout = headTimeout
+	}
 	f.mu.Lock()
 	f.listener, f.conns = l, map[net.Conn]struct{}{}
 	f.plain = handoff.New(l.Addr())
-	f.http = &http.Server{Handler: f.Routes, ErrorLog: discard, ReadHeaderTimeout: headTimeout, MaxHeaderBytes: maxHead,
+	f.http = &http.Server{Handler: f.Routes, ErrorLog: discard, ReadHeaderTimeout: f.HeadTimeout, MaxHeaderBytes: maxHead,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }}
 	// One request a connection: CONNECT is then recognised in one place.
 	f.http.SetKeepAlivesEnabled(false)
@@ -166,7 +170,7 @@ func (f *Front) handle(conn net.Conn) {
 			return
 		}
 	}
-	conn.SetReadDeadline(time.Now().Add(headTimeout))
+	conn.SetReadDeadline(time.Now().Add(f.HeadTimeout))
 	first, err := c.peek(len("CONNECT "))
 	switch {
 	case err != nil:
@@ -312,7 +316,7 @@ func badHead(err error) *status.Failure {
 	case errors.Is(err, errHeadTooLarge):
 		f.Code = http.StatusRequestHeaderFieldsTooLarge
 	case errors.As(err, &ne) && ne.Timeout():
-		f.Code, f.Detail = http.StatusRequestTimeout, "the request was not complete after "+strconv.Itoa(int(headTimeout.Seconds()))+" seconds"
+		f.Code, f.Detail = http.StatusRequestTimeout, "the request head did not arrive in time"
 	}
 	return f
 }

@@ -168,6 +168,6 @@ func names(cert *x509.Certificate) string {
 
 func certRequested(t policy.Target, err error) *status.Failure {
 	return &status.Failure{TS: status.Now(), Kind: status.ClientCertRequested, Code: 502, Host: t.String(), By: "origin",
-		Detail: fmt.Sprintf("%s wants a client certificate, which cannot pass a re-terminating egress", t),
+		Detail: fmt.Sprintf("%s asked for a client certificate, which cannot pass a re-terminating egress, and ended the connection", t),
 		Advice: "to let the client present its own, name the host in the configuration: policy.passthrough", Err: err}
 }

@@ -142,7 +142,9 @@ func (f *forwarder) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if !errors.As(err, &failure) {
 		failure = c.session.failure(status.OriginFailed, "origin", fmt.Sprintf("%s broke off the request: %s", t, cause(err)))
 		failure.Code = http.StatusBadGateway
-		if f.origins.wantsClientCert(t) && strings.Contains(err.Error(), "remote error: tls: ") {
+		// In TLS 1.3 a refusal comes after our handshake, as an alert or, when
+		// our request crosses it, as a broken connection.
+		if f.origins.wantsClientCert(t) {
 			failure = certRequested(t, err)
 		}
 	}
