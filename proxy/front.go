@@ -76,7 +76,8 @@ func ClientConn(r *http.Request) net.Conn {
 // Counts returns how many tunnels are open now and were opened in all.
 func (f *Front) Counts() (open, total int64) { return f.open.Load(), f.total.Load() }
 
-// LastActive is when the last connection came or went.
+// LastActive is when the last tunnel was opened or closed; looking at the
+// status page is no activity.
 func (f *Front) LastActive() time.Time { return time.Unix(0, f.lastActive.Load()) }
 
 // Serve accepts connections until Close. It returns nil after Close.
@@ -148,7 +149,6 @@ func (f *Front) add(conn net.Conn) bool {
 		return false
 	}
 	f.conns[conn] = struct{}{}
-	f.touch()
 	return true
 }
 
@@ -157,7 +157,6 @@ func (f *Front) remove(conn net.Conn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.conns, conn)
-	f.touch()
 }
 
 func (f *Front) touch() { f.lastActive.Store(time.Now().UnixNano()) }
@@ -223,7 +222,11 @@ func (f *Front) connect(c *headConn) {
 	c.Conn.SetDeadline(time.Time{})
 	f.open.Add(1)
 	f.total.Add(1)
-	defer f.open.Add(-1)
+	f.touch()
+	defer func() {
+		f.touch()
+		f.open.Add(-1)
+	}()
 	if s, ok := tunnel.(Server); ok {
 		s.Serve(c.afterHead(), func(failure *status.Failure) { f.report(c.Conn, failure) })
 		return

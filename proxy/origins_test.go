@@ -309,4 +309,3 @@ func TestClientRejectsOurCertificate(t *testing.T) {
 		}
 	})
 }
-

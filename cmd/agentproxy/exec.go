@@ -94,9 +94,15 @@ func describe(t *attach.Tunnel, environ []string) (env.Tunnel, error) {
 	if err != nil {
 		return env.Tunnel{}, err
 	}
+	// What is added to a tool's own roots: our certificate alone, unless others
+	// sign as well (an upstream, or origins that are passed through).
+	own := filepath.Join(t.Dir, ca.CertFile)
+	if len(t.Record.CAs) > 0 {
+		own = bundle.Path
+	}
 	return env.Tunnel{
 		URL: t.URL(), Host: "127.0.0.1", Port: strconv.Itoa(t.Record.Port),
-		StateDir: t.Dir, CA: filepath.Join(t.Dir, ca.CertFile), Bundle: bundle.Path,
+		StateDir: t.Dir, CA: own, Bundle: bundle.Path,
 		JavaStore: store, JavaStorePassword: trust.JVMPassword, Wgetrc: wgetrc,
 	}, nil
 }

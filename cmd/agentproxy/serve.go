@@ -53,16 +53,14 @@ func runServe(ctx context.Context, options attach.Options, port int) error {
 	if t, err := attach.Find(ctx, options); err == nil {
 		return hint(fmt.Errorf("a tunnel for this configuration already runs on 127.0.0.1:%d (pid %d)", t.Record.Port, t.Record.PID), "agentproxy down")
 	}
-	key, cfg, cas, err := attach.Identity(ctx, options)
+	key, cfg, err := attach.Identity(ctx, options)
 	if err != nil {
 		return err
 	}
 	if port != 0 {
-		front := cfg.Front
-		front.Port = port
-		cfg.Front = front
+		cfg.Front.Port = port
 	}
-	return foreground(ctx, daemon.Options{Config: cfg, Key: key, CAs: cas, Version: options.Version})
+	return foreground(ctx, daemon.Options{Config: cfg, Key: key, Version: options.Version})
 }
 
 // foreground runs a daemon in this process until it is told to stop.
@@ -132,12 +130,12 @@ func runEgress(ctx context.Context, options attach.Options, listen, tlsName stri
 	if !ok || user == "" || password == "" {
 		return hint(fmt.Errorf("egress needs user:password in %s", credentialsVariable), example)
 	}
-	key, cfg, cas, err := attach.Identity(ctx, options)
+	key, cfg, err := attach.Identity(ctx, options)
 	if err != nil {
 		return err
 	}
 	o := daemon.Options{
-		Config: cfg, Key: "egress-" + key, CAs: cas, Version: options.Version, Listen: listen,
+		Config: cfg, Key: "egress-" + key, Version: options.Version, Listen: listen,
 		Authorize: func(u, p string) bool { return proxy.SameCredentials(u, p, user, password) },
 		Ready: func(r *rundir.Record) {
 			say("egress on port %d", r.Port)

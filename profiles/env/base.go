@@ -95,7 +95,7 @@ func Base(t Tunnel, environ []string) []Edit {
 
 	for _, v := range caVariables {
 		file := t.Bundle
-		if v.adds && Get(environ, v.name) == "" {
+		if user := Get(environ, v.name); v.adds && (user == "" || user == t.CA) {
 			file = t.CA
 		}
 		set(v.name, file, "roots for "+v.who)

@@ -258,12 +258,11 @@ func (w *wanted) start(ctx context.Context, dir string) (*Tunnel, error) {
 			w.addCA(path)
 		}
 	}
-	w.config.Egress.ExtraRoots = append(append([]string(nil), w.config.Egress.ExtraRoots...), w.cas...)
 	port := w.Port
 	if old, err := rundir.Read(dir, w.key); err == nil && port == 0 {
 		port = old.Port // stale: a crashed predecessor's
 	}
-	options := daemon.Options{Config: w.config, Dir: dir, Key: w.key, Port: port, Version: w.Version, CAs: w.cas}
+	options := daemon.Options{Config: w.effective(), Dir: dir, Key: w.key, Port: port, Version: w.Version}
 	if w.Progress != nil {
 		timer := time.AfterFunc(time.Second, w.Progress)
 		defer timer.Stop()
@@ -278,15 +277,21 @@ func (w *wanted) start(ctx context.Context, dir string) (*Tunnel, error) {
 	return &Tunnel{Dir: dir, Record: r, Started: true}, nil
 }
 
+// effective is the configuration with the upstream's CA files among the roots.
+func (w *wanted) effective() *config.Config {
+	c := *w.config
+	c.Egress.ExtraRoots = append(append([]string(nil), c.Egress.ExtraRoots...), w.cas...)
+	return &c
+}
+
 // Identity returns the key and the configuration in force for a daemon that is
 // run in the foreground with these options.
-func Identity(ctx context.Context, o Options) (key string, effective *config.Config, cas []string, err error) {
+func Identity(ctx context.Context, o Options) (key string, effective *config.Config, err error) {
 	w, err := resolve(ctx, o)
 	if err != nil {
-		return "", nil, nil, err
+		return "", nil, err
 	}
-	w.config.Egress.ExtraRoots = append(append([]string(nil), w.config.Egress.ExtraRoots...), w.cas...)
-	return w.key, w.config, w.cas, nil
+	return w.key, w.effective(), nil
 }
 
 // Build identifies this binary: two builds of one version are not the same.

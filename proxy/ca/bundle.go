@@ -94,7 +94,7 @@ func BuildBundle(dir string, extra ...string) (Bundle, error) {
 	sources := mergeSources(dir, system, extra)
 	b := Bundle{Path: filepath.Join(dir, bundleName(dir, system, sources)), HasSystemRoots: system != ""}
 	stamp := stampOf(sources)
-	stampPath := b.Path + ".stamp"
+	stampPath := b.Path + stampSuffix
 	if old, err := os.ReadFile(stampPath); err == nil && string(old) == stamp {
 		if _, err := os.Stat(b.Path); err == nil {
 			return b, nil
@@ -129,15 +129,36 @@ func mergeSources(dir, system string, extra []string) []string {
 	if system != "" {
 		systemDir = filepath.Dir(resolve(system))
 	}
-	for _, s := range extra {
+	var users []string
+	for _, s := range expand(extra) {
 		real := resolve(s)
-		if s == "" || seen[real] || real == systemDir || ownBundle(real) {
+		if s == "" || seen[real] || real == systemDir {
 			continue
 		}
 		seen[real] = true
-		sources = append(sources, s)
+		users = append(users, s)
 	}
-	return sources
+	slices.Sort(users)
+	return append(sources, users...)
+}
+
+// expand replaces bundles of ours by what they were made of: an exec inside an
+// exec must end with the same bundle and not merge one into another.
+func expand(extra []string) []string {
+	var out []string
+	for _, path := range extra {
+		stamp, err := os.ReadFile(path + stampSuffix)
+		if err != nil {
+			out = append(out, path)
+			continue
+		}
+		for line := range strings.Lines(string(stamp)) {
+			if fields := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 3); len(fields) == 3 {
+				out = append(out, fields[2])
+			}
+		}
+	}
+	return out
 }
 
 func resolve(path string) string {
@@ -145,13 +166,6 @@ func resolve(path string) string {
 		return real
 	}
 	return path
-}
-
-// ownBundle recognises bundles of ours: an exec inside an exec must not merge
-// a bundle into itself.
-func ownBundle(path string) bool {
-	_, err := os.Stat(path + ".stamp")
-	return err == nil
 }
 
 func bundleName(dir, system string, sources []string) string {
@@ -162,16 +176,20 @@ func bundleName(dir, system string, sources []string) string {
 	return "ca-bundle-" + hex.EncodeToString(sum[:6]) + ".crt"
 }
 
-// stampOf describes the state of the sources without reading them.
+// stampSuffix is appended to a bundle's name for the file that says what it was
+// made of.
+const stampSuffix = ".stamp"
+
+// stampOf describes the state of the sources without reading them, a line
+// "size mtime path" each.
 func stampOf(sources []string) string {
 	var b strings.Builder
-	b.WriteString("1\n")
 	for _, s := range sources {
-		fmt.Fprintf(&b, "%s", s)
 		if info, err := os.Stat(s); err == nil {
-			fmt.Fprintf(&b, " %d %d", info.Size(), info.ModTime().UnixNano())
+			fmt.Fprintf(&b, "%d %d %s\n", info.Size(), info.ModTime().UnixNano(), s)
+		} else {
+			fmt.Fprintf(&b, "- - %s\n", s)
 		}
-		b.WriteByte('\n')
 	}
 	return b.String()
 }

@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -25,6 +24,7 @@ import (
 	"github.com/agentproxy/agentproxy/proxy/policy"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/status"
+	"github.com/agentproxy/agentproxy/proxy/trust"
 )
 
 // Options is what a daemon is started with. It travels as JSON from a starter
@@ -36,9 +36,6 @@ type Options struct {
 	Dir string
 	// Key identifies the tunnel among others of the same directory.
 	Key string
-	// CAs are the CA files of an upstream that the environment named; runs merge
-	// them into their bundles.
-	CAs []string
 	// Port is preferred, when the configuration names none: that of a crashed
 	// predecessor, which running commands still point at.
 	Port    int
@@ -94,16 +91,19 @@ func Run(ctx context.Context, o Options) error {
 }
 
 type daemon struct {
-	options  Options
-	stop     context.CancelFunc
-	started  status.Time
-	ca       *ca.Authority
-	egress   *egress.Egress // nil with an upstream
-	front    *proxy.Front
-	listener net.Listener
-	record   *rundir.Record
-	runs     *runs
-	carried  counter
+	options Options
+	stop    context.CancelFunc
+	started status.Time
+	ca      *ca.Authority
+	bundle  ca.Bundle
+	// javaStore is "" when it could not be made.
+	javaStore string
+	egress    *egress.Egress // nil with an upstream
+	front     *proxy.Front
+	listener  net.Listener
+	record    *rundir.Record
+	runs      *runs
+	carried   counter
 }
 
 func (d *daemon) setUp() error {
@@ -117,6 +117,12 @@ func (d *daemon) setUp() error {
 	if err != nil {
 		return fmt.Errorf("roots: %w", err)
 	}
+	if d.bundle, err = ca.BuildBundle(o.Dir, o.Config.Egress.ExtraRoots...); err != nil {
+		return fmt.Errorf("CA bundle: %w", err)
+	}
+	if d.javaStore, err = trust.JVMTrustStore(d.bundle.Path); err != nil {
+		o.Log.Warn("no JVM truststore", "error", err.Error())
+	}
 	if d.listener, err = listen(o); err != nil {
 		return err
 	}
@@ -126,7 +132,7 @@ func (d *daemon) setUp() error {
 		d.listener.Close()
 		return err
 	}
-	d.record = &rundir.Record{Key: o.Key, PID: os.Getpid(), Port: port, Secret: rand.Text(), Version: o.Version, Upstream: upstream, CAs: d.options.CAs, Started: d.started}
+	d.record = &rundir.Record{Key: o.Key, PID: os.Getpid(), Port: port, Secret: rand.Text(), Version: o.Version, Upstream: upstream, CAs: o.Config.Egress.ExtraRoots, Started: d.started}
 	d.front = &proxy.Front{Tunnel: tunnel, Routes: d.routes(tunnel, roots), Report: d.report, Authorize: o.Authorize}
 	if o.Authorize == nil {
 		d.front.Admit = d.admit
@@ -214,8 +220,8 @@ func (d *daemon) document() *status.Document {
 	doc := &status.Document{
 		Enabled:               true,
 		Port:                  d.record.Port,
-		CABundlePath:          filepath.Join(o.Dir, ca.BundleFile),
-		HasSystemCA:           ca.SystemBundle() != "",
+		CABundlePath:          d.bundle.Path,
+		HasSystemCA:           d.bundle.HasSystemRoots,
 		BundleCoversEveryHost: true,
 		NoProxy:               status.DefaultNoProxy,
 		Standalone:            d.egress != nil,
@@ -231,8 +237,8 @@ func (d *daemon) document() *status.Document {
 		CAExpires:             &expires,
 		Runs:                  d.runs.count(),
 	}
-	if store := filepath.Join(o.Dir, "java-truststore.p12"); exists(store) {
-		doc.JavaTrustStorePath = store
+	if doc.JavaTrustStorePath = d.javaStore; d.javaStore == "" {
+		doc.ToolTrustFailureCodes = []string{"java_truststore_not_written"}
 	}
 	doc.Connections, doc.Tunnels = d.front.Counts()
 	if idle := d.idle(); idle > 0 {
@@ -247,11 +253,6 @@ func (d *daemon) document() *status.Document {
 			Detail: "this machine's own addresses come from the documentation ranges (RFC 5737), so names may resolve into them"})
 	}
 	return doc
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
 
 func (d *daemon) idle() time.Duration {

@@ -20,7 +20,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -34,6 +33,12 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
+// T is the part of testing.TB that certificates need.
+type T interface {
+	Helper()
+	Fatal(args ...any)
+}
+
 // CA is an authority of the test's own.
 type CA struct {
 	Cert   *x509.Certificate
@@ -42,12 +47,12 @@ type CA struct {
 }
 
 // NewCA makes a root.
-func NewCA(t testing.TB, name string) *CA { return newCA(t, name, nil) }
+func NewCA(t T, name string) *CA { return newCA(t, name, nil) }
 
 // Intermediate makes an authority below c.
-func (c *CA) Intermediate(t testing.TB, name string) *CA { return newCA(t, name, c) }
+func (c *CA) Intermediate(t T, name string) *CA { return newCA(t, name, c) }
 
-func newCA(t testing.TB, name string, parent *CA) *CA {
+func newCA(t T, name string, parent *CA) *CA {
 	t.Helper()
 	key := ecdsaKey(t)
 	template := &x509.Certificate{
@@ -72,7 +77,7 @@ func newCA(t testing.TB, name string, parent *CA) *CA {
 
 // Issue makes a leaf for names; change may spoil it. The chain holds the
 // intermediates.
-func (c *CA) Issue(t testing.TB, key crypto.Signer, change func(*x509.Certificate), names ...string) tls.Certificate {
+func (c *CA) Issue(t T, key crypto.Signer, change func(*x509.Certificate), names ...string) tls.Certificate {
 	t.Helper()
 	if key == nil {
 		key = ecdsaKey(t)
@@ -104,7 +109,7 @@ func (c *CA) Issue(t testing.TB, key crypto.Signer, change func(*x509.Certificat
 }
 
 // SelfSigned makes a certificate for names that nobody else has signed.
-func SelfSigned(t testing.TB, names ...string) tls.Certificate {
+func SelfSigned(t T, names ...string) tls.Certificate {
 	t.Helper()
 	self := &CA{Key: ecdsaKey(t)}
 	self.Cert = &x509.Certificate{Subject: pkix.Name{CommonName: "leaf"}, PublicKey: self.Key.Public()}
@@ -118,17 +123,12 @@ func (c *CA) Pool() *x509.CertPool {
 	return p
 }
 
-// File writes c in PEM and returns the path.
-func (c *CA) File(t testing.TB) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "root.pem")
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Cert.Raw}), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
+// PEM is the certificate in PEM.
+func (c *CA) PEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Cert.Raw})
 }
 
-func ecdsaKey(t testing.TB) crypto.Signer {
+func ecdsaKey(t T) crypto.Signer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -137,7 +137,7 @@ func ecdsaKey(t testing.TB) crypto.Signer {
 	return key
 }
 
-func serial(t testing.TB) *big.Int {
+func serial(t T) *big.Int {
 	t.Helper()
 	n, err := rand.Int(rand.Reader, big.NewInt(1<<62))
 	if err != nil {

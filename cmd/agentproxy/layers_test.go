@@ -1,0 +1,139 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// layers is the policy of imports inside the module: a package (by the longest
+// prefix that names it) may import only what is listed. It is a statement of
+// intent; change it when the design changes, not to make a test pass.
+var layers = map[string][]string{
+	"cmd":             {"wrap", "shell", "proxy", "profiles"},
+	"wrap":            {"wrap", "profiles", "proxy"},
+	"shell":           {"profiles/env"},
+	"profiles":        {"profiles"},
+	"profiles/env":    {},
+	"proxy":           {"proxy/status", "proxy/policy", "proxy/handoff"},
+	"proxy/status":    {},
+	"proxy/handoff":   {},
+	"proxy/peer":      {},
+	"proxy/policy":    {"proxy/status"},
+	"proxy/rundir":    {"proxy/status"},
+	"proxy/ca":        {"proxy/rundir"},
+	"proxy/trust":     {"proxy/ca", "proxy/rundir"},
+	"proxy/config":    {"proxy/policy"},
+	"proxy/egress":    {"proxy/ca", "proxy/handoff", "proxy/policy", "proxy/status"},
+	"proxy/daemon":    {"proxy"},
+	"proxy/attach":    {"proxy"},
+	"proxy/proxytest": {"proxy"},
+	"testdata/bench":  {},
+	"testdata/matrix": {},
+}
+
+// topLevel is everything that may stand at the top of the repository, beside
+// dotfiles.
+var topLevel = []string{"cmd", "wrap", "profiles", "proxy", "shell", "testdata", "go.mod", "go.sum", "README.md", "LICENSE"}
+
+const module = "github.com/agentproxy/agentproxy/"
+
+func TestTopLevel(t *testing.T) {
+	entries, err := os.ReadDir("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") && !slices.Contains(topLevel, e.Name()) {
+			t.Errorf("%s does not belong at the top level", e.Name())
+		}
+	}
+}
+
+func TestLayers(t *testing.T) {
+	seen := 0
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		pkg := filepath.ToSlash(filepath.Dir(path))[len("../../"):]
+		allowed, ok := layers[longest(pkg)]
+		if !ok {
+			t.Errorf("%s is in no layer", path)
+			return nil
+		}
+		for _, imported := range imports(t, path) {
+			seen++
+			if !permitted(allowed, imported) {
+				t.Errorf("%s must not import %s", path, imported)
+			}
+		}
+		return nil
+	})
+	if err != nil || seen == 0 {
+		t.Fatalf("%d imports seen, %v", seen, err)
+	}
+}
+
+// longest returns the most special key of layers that names pkg.
+func longest(pkg string) string {
+	for p := pkg; p != "."; p = filepath.Dir(p) {
+		if _, ok := layers[p]; ok {
+			return p
+		}
+	}
+	return ""
+}
+
+func permitted(allowed []string, imported string) bool {
+	return slices.ContainsFunc(allowed, func(a string) bool {
+		// "proxy" alone permits all of it, except where only parts are listed.
+		return imported == a || strings.HasPrefix(imported, a+"/")
+	})
+}
+
+func imports(t *testing.T, path string) []string {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, spec := range f.Imports {
+		p, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if own, ok := strings.CutPrefix(p, module); ok {
+			list = append(list, own)
+		}
+	}
+	return list
+}
+
+// TestDependencies holds every direct dependency to its line in the README.
+func TestDependencies(t *testing.T) {
+	mod, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(mod)) {
+		fields := strings.Fields(line)
+		if len(fields) != 2 || !strings.Contains(fields[0], ".") {
+			continue // indirect ones have a comment behind them
+		}
+		if !strings.Contains(string(readme), "`"+fields[0]+"`") {
+			t.Errorf("README.md does not say what %s is for", fields[0])
+		}
+	}
+}
