@@ -52,13 +52,19 @@ var forwarded = []os.Signal{
 
 // Run runs the plan with our own standard streams and waits for it.
 func Run(p Plan) (Result, error) {
+	// From before the start, so that no signal finds us deaf and kills us alone.
+	// What we were started to ignore (nohup) stays ignored, for the command too.
+	signals := make(chan os.Signal, 16)
+	for _, s := range forwarded {
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
+	defer signal.Stop(signals)
 	cmd, err := start(p)
 	if err != nil {
 		return Result{}, err
 	}
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, forwarded...)
-	defer signal.Stop(signals)
 	done := make(chan struct{})
 	go func() {
 		for {

@@ -29,7 +29,7 @@ var layers = map[string][]string{
 	"proxy/rundir":    {"proxy/status"},
 	"proxy/ca":        {"proxy/rundir"},
 	"proxy/trust":     {"proxy/ca", "proxy/rundir"},
-	"proxy/config":    {"proxy/policy"},
+	"proxy/config":    {"proxy/policy", "proxy/rundir"},
 	"proxy/egress":    {"proxy/ca", "proxy/handoff", "proxy/policy", "proxy/status"},
 	"proxy/daemon":    {"proxy"},
 	"proxy/attach":    {"proxy"},

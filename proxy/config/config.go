@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/policy"
+	"github.com/agentproxy/agentproxy/proxy/rundir"
 	homedir "github.com/mitchellh/go-homedir"
 	"github.com/pelletier/go-toml/v2"
 )
@@ -99,7 +100,7 @@ func Load(path string, getenv func(string) string) (*Config, error) {
 func defaultPath(getenv func(string) string) (string, error) {
 	base := getenv("XDG_CONFIG_HOME")
 	if !filepath.IsAbs(base) {
-		home, err := homedir.Dir()
+		home, err := rundir.Home(getenv)
 		if err != nil {
 			return "", err
 		}

@@ -36,7 +36,7 @@ func Candidates(getenv func(string) string) ([]string, error) {
 	var dirs []string
 	if base := getenv("XDG_STATE_HOME"); filepath.IsAbs(base) {
 		dirs = append(dirs, filepath.Join(base, "agentproxy"))
-	} else if home, err := homedir.Dir(); err == nil {
+	} else if home, err := Home(getenv); err == nil {
 		dirs = append(dirs, filepath.Join(home, ".local", "state", "agentproxy"))
 	}
 	if base := getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(base) {
@@ -49,6 +49,14 @@ func Candidates(getenv func(string) string) ([]string, error) {
 		}
 	}
 	return dirs, nil
+}
+
+// Home is the user's home: $HOME, else what the system's user database says.
+func Home(getenv func(string) string) (string, error) {
+	if home := getenv("HOME"); home != "" {
+		return home, nil
+	}
+	return homedir.Dir()
 }
 
 // Open makes the first usable candidate ready for writing. A directory on a

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+)
+
+// sandbox is an environment with a home of its own, whose tunnels end with the
+// test.
+func sandbox(t testing.TB) []string {
+	t.Helper()
+	vars := map[string]string{"HOME": t.TempDir(), "PATH": os.Getenv("PATH"), "TERM": "xterm"}
+	t.Cleanup(func() { stopAll(func(name string) string { return vars[name] }) })
+	var env []string
+	for name, value := range vars {
+		env = append(env, name+"="+value)
+	}
+	return env
+}
+
+func agentproxy(t testing.TB, env []string, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, "agentproxy", args...)
+	cmd.Env = env
+	return cmd
+}
+
+// A command that a signal kills kills us the same way, so that a shell says
+// what it would have said; and we leave no core.
+func TestDeathBySignal(t *testing.T) {
+	env := sandbox(t)
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGSEGV, syscall.SIGABRT, syscall.SIGPIPE, syscall.SIGUSR1} {
+		t.Run(s.String(), func(t *testing.T) {
+			cmd := agentproxy(t, env, "exec", "--", "sh", "-c", fmt.Sprintf("ulimit -c 0; kill -%d $$", s))
+			out, err := cmd.CombinedOutput()
+			ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+			if !ok || !ws.Signaled() || ws.Signal() != s || ws.CoreDump() {
+				t.Errorf("ended with %v (%v)", cmd.ProcessState, err)
+			}
+			if len(out) > 0 {
+				t.Errorf("printed %q", out)
+			}
+		})
+	}
+}
+
+func TestSignalsAreForwarded(t *testing.T) {
+	env := sandbox(t)
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGUSR1} {
+		t.Run(s.String(), func(t *testing.T) {
+			cmd := agentproxy(t, env, "exec", "--", "sh", "-c", fmt.Sprintf("trap 'echo got; exit 9' %d; echo ready; while :; do sleep 0.05; done", s))
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no terminal that would have sent it too
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewReader(out)
+			if line, err := lines.ReadString('\n'); line != "ready\n" {
+				t.Fatalf("got %q, %v", line, err)
+			}
+			cmd.Process.Signal(s)
+			time.AfterFunc(20*time.Second, func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+			rest, _ := io.ReadAll(lines)
+			cmd.Wait()
+			if string(rest) != "got\n" || cmd.ProcessState.ExitCode() != 9 {
+				t.Errorf("printed %q, exit status %d", rest, cmd.ProcessState.ExitCode())
+			}
+		})
+	}
+}
+
+// On a terminal the command sees a terminal, and Ctrl-C reaches it once.
+func TestTerminal(t *testing.T) {
+	env := sandbox(t)
+	cmd := agentproxy(t, env, "exec", "--", "sh", "-c",
+		`test -t 0 && test -t 1 && test -t 2 && echo terminal; trap 'echo interrupted' INT; stty size; echo ready; until read line && test -n "$line"; do :; done; echo "read $line"`)
+	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 31, Cols: 97})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tty.Close()
+	screen := make(chan string)
+	go func() {
+		raw, _ := io.ReadAll(&answering{File: tty}) // EIO marks the end of a pty
+		screen <- string(raw)
+	}()
+	cmd.Wait()
+	got := <-screen
+	for _, want := range []string{"terminal", "31 97", "read typed"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not on the screen: %q", want, got)
+		}
+	}
+	if n := strings.Count(got, "interrupted"); n != 1 {
+		t.Errorf("interrupted %d times: %q", n, got)
+	}
+}
+
+// answering types Ctrl-C when the screen says "ready", and a line when the
+// program says that it was interrupted.
+type answering struct {
+	*os.File
+	seen  bytes.Buffer
+	typed int
+}
+
+func (a *answering) Read(b []byte) (int, error) {
+	n, err := a.File.Read(b)
+	a.seen.Write(b[:n])
+	script := []struct{ after, keys string }{{"ready", "\x03"}, {"interrupted", "typed\n"}}
+	for a.typed < len(script) && strings.Contains(a.seen.String(), script[a.typed].after) {
+		io.WriteString(a.File, script[a.typed].keys)
+		a.typed++
+	}
+	return n, err
+}
+
+// BenchmarkExec measures `exec -- true` with the tunnel up against bare true;
+// the difference is what we cost.
+func BenchmarkExec(b *testing.B) {
+	env := sandbox(b)
+	if out, err := agentproxy(b, env, "up").CombinedOutput(); err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+	b.Run("bare", func(b *testing.B) {
+		for b.Loop() {
+			if err := exec.Command("true").Run(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("exec", func(b *testing.B) {
+		for b.Loop() {
+			cmd := exec.Command("agentproxy", "exec", "--", "true")
+			cmd.Env = env
+			if err := cmd.Run(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
