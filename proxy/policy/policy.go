@@ -98,7 +98,7 @@ func (p *Policy) Decide(t Target) Decision {
 	}
 	if !p.allowByDefault {
 		return Decision{Kind: status.PolicyDenied, Rule: `default = "deny"`,
-			Reason: fmt.Sprintf("%s is not on the allowlist", t)}
+			Reason: fmt.Sprintf(`%s is not on the allowlist (policy.default = "deny")`, t)}
 	}
 	return p.checkLiteral(t, Decision{Allowed: true, Rule: `default = "allow"`, Reason: "allowed by default"})
 }

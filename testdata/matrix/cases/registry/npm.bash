@@ -1,0 +1,4 @@
+# npm installs a package
+# needs: node npm
+behind npm install --no-save is-number@7.0.0
+prints true node -p 'require("is-number")(42)'
