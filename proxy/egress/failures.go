@@ -57,11 +57,16 @@ func cause(err error) string {
 }
 
 // tlsFailure words a failed handshake with an origin.
-func tlsFailure(t policy.Target, conn *tls.Conn, err error) *status.Failure {
+func tlsFailure(t policy.Target, err error) *status.Failure {
 	reason, detail := tlsReason(t, err)
 	return &status.Failure{TS: status.Now(), Kind: status.OriginTLS, Code: 502, Host: t.String(), By: "origin",
 		Reason: reason, Detail: detail, Advice: tlsAdvice[reason], Err: err}
 }
+
+// noHTTP1 is the reason when an origin refuses the protocols that it was offered.
+const noHTTP1 = "alpn"
+
+var errNoHTTP1 = errors.New("the origin did not take HTTP/1.1")
 
 // tlsAdvice is what helps, by reason.
 var tlsAdvice = map[string]string{
@@ -125,6 +130,8 @@ func tlsReason(t policy.Target, err error) (reason, detail string) {
 		return "closed", fmt.Sprintf("%s closed the connection during the TLS handshake", t)
 	case strings.Contains(err.Error(), "protocol version"):
 		return "protocol", fmt.Sprintf("%s speaks only a version of TLS older than 1.2", t)
+	case errors.Is(err, errNoHTTP1), strings.Contains(err.Error(), "no application protocol"):
+		return noHTTP1, fmt.Sprintf("%s does not speak HTTP/1.1", t)
 	case rejection(err) != "":
 		return "alert", fmt.Sprintf("%s ended the TLS handshake: %s", t, rejection(err))
 	}

@@ -21,17 +21,20 @@ import (
 type forwarder struct {
 	origins *origins
 	proxy   httputil.ReverseProxy
-	// any speaks what the origin prefers; upgrades need HTTP/1.1 (RFC 9113
-	// §8.6 took Upgrade out of HTTP/2).
-	any, upgrades *http.Transport
+	// any speaks what the origin prefers, http1 HTTP/1.1 where the origin likes
+	// it, upgrades HTTP/1.1 in any case.
+	any, http1, upgrades *http.Transport
 }
 
 func newForwarder(o *origins) *forwarder {
 	f := &forwarder{origins: o}
-	f.any = newTransport(o.get, o)
+	f.any = newTransport(func(ctx context.Context, t policy.Target) (*tls.Conn, error) {
+		return o.get(ctx, t, "h2", "http/1.1")
+	})
+	f.http1 = newTransport(o.getHTTP1)
 	f.upgrades = newTransport(func(ctx context.Context, t policy.Target) (*tls.Conn, error) {
 		return o.dialTLS(ctx, t, "http/1.1")
-	}, o)
+	})
 	f.proxy = httputil.ReverseProxy{
 		Rewrite:        rewrite,
 		Transport:      f,
@@ -43,7 +46,7 @@ func newForwarder(o *origins) *forwarder {
 	return f
 }
 
-func newTransport(get func(context.Context, policy.Target) (*tls.Conn, error), o *origins) *http.Transport {
+func newTransport(get func(context.Context, policy.Target) (*tls.Conn, error)) *http.Transport {
 	return &http.Transport{
 		DialTLSContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
 			t, err := policy.ParseTarget(addr)
@@ -70,12 +73,14 @@ func newTransport(get func(context.Context, policy.Target) (*tls.Conn, error), o
 
 func (f *forwarder) close() {
 	f.any.CloseIdleConnections()
+	f.http1.CloseIdleConnections()
 	f.upgrades.CloseIdleConnections()
 }
 
 // ServeHTTP forwards one request.
 func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := r.Context().Value(clientKey{}).(*clientConn)
+	c.requests.Add(1)
 	if why := c.misdirected(r); why != "" {
 		failure := c.session.failure(status.Misdirected, "front", why)
 		failure.Code = http.StatusMisdirectedRequest
@@ -92,12 +97,28 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.proxy.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// RoundTrip chooses the transport.
+// RoundTrip chooses the transport. An HTTP/1.1 client is served over HTTP/1.1,
+// which is faster than a change of protocol and keeps its meaning; only its
+// first request takes a connection that CONNECT has dialled ahead and that
+// turned out to be HTTP/2. An upgrade needs HTTP/1.1 (RFC 9113 §8.6 took it out
+// of HTTP/2).
 func (f *forwarder) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Header.Get("Upgrade") != "" {
 		return f.upgrades.RoundTrip(r)
 	}
-	return f.any.RoundTrip(r)
+	c := r.Context().Value(clientKey{}).(*clientConn)
+	t := c.session.target
+	if c.http2 || !f.origins.prefersHTTP1(t, c.requests.Load() == 1) {
+		return f.any.RoundTrip(r)
+	}
+	res, err := f.http1.RoundTrip(r)
+	var failure *status.Failure
+	if errors.As(err, &failure) && failure.Reason == noHTTP1 {
+		// Refused before a byte of the request was sent.
+		f.origins.onlyHTTP2(t)
+		return f.any.RoundTrip(r)
+	}
+	return res, err
 }
 
 // rewrite addresses the request to the CONNECT target and undoes what

@@ -34,19 +34,24 @@ type origins struct {
 	flight singleflight.Group
 
 	mu      sync.Mutex
-	byKey   map[string]*origin
+	byKey   map[policy.Target]*origin
 	closing bool
 }
 
 // origin is what is known of one target.
 type origin struct {
-	open          int         // verified connections that live, in use or pooled
-	ready         []*tls.Conn // dialled ahead, not yet handed to a transport
-	certRequested atomic.Bool // it has asked for a client certificate
+	// open counts verified connections that live, in use or pooled; http1 those
+	// of them that speak HTTP/1.1.
+	open, http1 int
+	// ready are connections dialled ahead, not yet handed to a transport.
+	ready []*tls.Conn
+	// certRequested: it has asked for a client certificate. http2Only: it has
+	// refused HTTP/1.1. These outlive the connections.
+	certRequested, http2Only bool
 }
 
 func newOrigins(cfg Config) *origins {
-	return &origins{cfg: cfg, byKey: map[string]*origin{}}
+	return &origins{cfg: cfg, byKey: map[policy.Target]*origin{}}
 }
 
 // ensure returns nil once the target has a live verified connection: at once
@@ -55,7 +60,7 @@ func newOrigins(cfg Config) *origins {
 func (o *origins) ensure(ctx context.Context, t policy.Target) error {
 	key := t.String()
 	o.mu.Lock()
-	known := o.byKey[key] != nil && o.byKey[key].open > 0
+	known := o.at(t).open > 0
 	o.mu.Unlock()
 	if known {
 		return nil
@@ -81,13 +86,13 @@ func (o *origins) ensure(ctx context.Context, t policy.Target) error {
 
 func (o *origins) keepReady(t policy.Target, conn *tls.Conn) {
 	o.mu.Lock()
-	og := o.byKey[t.String()]
-	kept := og != nil && !o.closing
-	if kept {
+	closing := o.closing
+	if !closing {
+		og := o.at(t)
 		og.ready = append(og.ready, conn)
 	}
 	o.mu.Unlock()
-	if !kept {
+	if closing {
 		conn.Close()
 		return
 	}
@@ -97,11 +102,8 @@ func (o *origins) keepReady(t policy.Target, conn *tls.Conn) {
 // dropReady closes a connection that no request came for.
 func (o *origins) dropReady(t policy.Target, conn *tls.Conn) {
 	o.mu.Lock()
-	og := o.byKey[t.String()]
-	i := -1
-	if og != nil {
-		i = slices.Index(og.ready, conn)
-	}
+	og := o.at(t)
+	i := slices.Index(og.ready, conn)
 	if i >= 0 {
 		og.ready = slices.Delete(og.ready, i, i+1)
 	}
@@ -111,35 +113,87 @@ func (o *origins) dropReady(t policy.Target, conn *tls.Conn) {
 	}
 }
 
-// takeReady returns a connection dialled ahead, the oldest, or nil.
-func (o *origins) takeReady(t policy.Target) *tls.Conn {
+// takeReady returns a connection dialled ahead that speaks one of protos, the
+// oldest, or nil. No protocol negotiated means HTTP/1.1.
+func (o *origins) takeReady(t policy.Target, protos []string) *tls.Conn {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	og := o.byKey[t.String()]
-	if og == nil || len(og.ready) == 0 {
+	og := o.at(t)
+	i := slices.IndexFunc(og.ready, func(c *tls.Conn) bool {
+		return !isHTTP2(c) || slices.Contains(protos, "h2")
+	})
+	if i < 0 {
 		return nil
 	}
-	conn := og.ready[0]
-	og.ready = og.ready[1:]
+	conn := og.ready[i]
+	og.ready = slices.Delete(og.ready, i, i+1)
 	return conn
 }
 
+func isHTTP2(c *tls.Conn) bool { return c.ConnectionState().NegotiatedProtocol == "h2" }
+
 // get returns a verified connection for a transport.
-func (o *origins) get(ctx context.Context, t policy.Target) (*tls.Conn, error) {
-	if conn := o.takeReady(t); conn != nil {
+func (o *origins) get(ctx context.Context, t policy.Target, protos ...string) (*tls.Conn, error) {
+	if conn := o.takeReady(t, protos); conn != nil {
 		return conn, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	return o.dialTLS(ctx, t, "h2", "http/1.1")
+	return o.dialTLS(ctx, t, protos...)
+}
+
+// prefersHTTP1 tells whether a request of an HTTP/1.1 client should go over
+// HTTP/1.1: unless the origin refuses that, or this is the client's first
+// request and only an HTTP/2 connection is there.
+func (o *origins) prefersHTTP1(t policy.Target, first bool) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	og := o.at(t)
+	return !og.http2Only && (!first || og.http1 > 0 || og.open == 0)
+}
+
+// getHTTP1 is get for HTTP/1.1. An origin that speaks HTTP/2 when asked for it
+// and, offered only HTTP/1.1, chooses nothing, would rather not: RFC 7301 §3.2
+// wants an alert then, which not all servers send.
+func (o *origins) getHTTP1(ctx context.Context, t policy.Target) (*tls.Conn, error) {
+	conn, err := o.get(ctx, t, "http/1.1")
+	if err != nil || conn.ConnectionState().NegotiatedProtocol != "" {
+		return conn, err
+	}
+	o.mu.Lock()
+	og := o.at(t)
+	reluctant := og.open > og.http1
+	o.mu.Unlock()
+	if reluctant {
+		conn.Close()
+		return nil, tlsFailure(t, errNoHTTP1)
+	}
+	return conn, nil
+}
+
+// onlyHTTP2 remembers that the origin refuses HTTP/1.1.
+func (o *origins) onlyHTTP2(t policy.Target) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.at(t).http2Only = true
 }
 
 // wantsClientCert tells whether the target has asked for a client certificate.
 func (o *origins) wantsClientCert(t policy.Target) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	og := o.byKey[t.String()]
-	return og != nil && og.certRequested.Load()
+	return o.at(t).certRequested
+}
+
+// at returns the origin's entry; the lock is held. An entry with nothing in it
+// is removed when its last connection closes.
+func (o *origins) at(t policy.Target) *origin {
+	og := o.byKey[t]
+	if og == nil {
+		og = new(origin)
+		o.byKey[t] = og
+	}
+	return og
 }
 
 func (o *origins) close() {
@@ -160,8 +214,8 @@ func (o *origins) dialTLS(ctx context.Context, t policy.Target, protos ...string
 	if err != nil {
 		return nil, err
 	}
-	og := o.opened(t)
-	tracked := &trackedConn{Conn: raw, onClose: func() { o.closed(t) }}
+	tracked := &trackedConn{Conn: raw}
+	var asked atomic.Bool
 	conn := tls.Client(tracked, &tls.Config{
 		ServerName:       t.Host.String(),
 		RootCAs:          o.cfg.Roots,
@@ -169,42 +223,41 @@ func (o *origins) dialTLS(ctx context.Context, t policy.Target, protos ...string
 		MinVersion:       tls.VersionTLS12,
 		VerifyConnection: refuseWeak,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			og.certRequested.Store(true)
+			asked.Store(true)
 			return new(tls.Certificate), nil
 		},
 	})
 	if err := conn.HandshakeContext(ctx); err != nil {
-		tracked.Close()
-		if ctx.Err() != nil {
+		raw.Close()
+		switch {
+		case ctx.Err() != nil:
 			return nil, timeout(t, "the TLS handshake with "+raw.RemoteAddr().String(), err)
-		}
-		if og.certRequested.Load() && rejection(err) != "" {
+		case asked.Load() && rejection(err) != "":
 			return nil, certRequested(t, err)
 		}
-		return nil, tlsFailure(t, conn, err)
+		return nil, tlsFailure(t, err)
 	}
+	o.opened(t, tracked, isHTTP2(conn), asked.Load())
 	return conn, nil
 }
 
-func (o *origins) opened(t policy.Target) *origin {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	og := o.byKey[t.String()]
-	if og == nil {
-		og = new(origin)
-		o.byKey[t.String()] = og
+// opened counts a verified connection until it is closed.
+func (o *origins) opened(t policy.Target, c *trackedConn, http2, asked bool) {
+	count := func(n int) {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		og := o.at(t)
+		og.open += n
+		if !http2 {
+			og.http1 += n
+		}
+		og.certRequested = og.certRequested || asked
+		if og.open == 0 && len(og.ready) == 0 && !og.certRequested && !og.http2Only {
+			delete(o.byKey, t)
+		}
 	}
-	og.open++
-	return og
-}
-
-func (o *origins) closed(t policy.Target) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	og := o.byKey[t.String()]
-	if og.open--; og.open == 0 && !og.certRequested.Load() {
-		delete(o.byKey, t.String())
-	}
+	c.onClose = func() { count(-1) }
+	count(1)
 }
 
 // dialTCP resolves and dials. The policy judges each address at the moment it
@@ -275,7 +328,9 @@ type trackedConn struct {
 
 func (c *trackedConn) Close() error {
 	err := c.Conn.Close()
-	c.once.Do(c.onClose)
+	if c.onClose != nil {
+		c.once.Do(c.onClose)
+	}
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy/idle"
 	"github.com/agentproxy/agentproxy/proxy/policy"
 	"github.com/agentproxy/agentproxy/proxy/status"
 )
@@ -41,9 +42,14 @@ func (s *session) Serve(client net.Conn, report func(*status.Failure)) {
 		report(s.failure(status.OriginFailed, "front", "minting a leaf failed: "+err.Error()))
 		return
 	}
-	conn := tls.Server(client, config)
+	records := &recordConn{Conn: client}
+	conn := tls.Server(records, config)
 	ctx, cancel := context.WithTimeout(context.Background(), clientHandshakeTimeout)
-	err = conn.HandshakeContext(ctx)
+	handshake := make(chan error, 1)
+	// In a goroutine of its own: it needs a large stack that an idle tunnel
+	// should not keep.
+	go func() { handshake <- conn.HandshakeContext(ctx) }()
+	err = <-handshake
 	cancel()
 	if err != nil {
 		if f := s.handshakeFailure(err); f != nil {
@@ -52,12 +58,16 @@ func (s *session) Serve(client net.Conn, report func(*status.Failure)) {
 		return
 	}
 	state := conn.ConnectionState()
-	server := s.egress.h1
-	if state.NegotiatedProtocol == "h2" {
-		server = s.egress.h2
+	server, http2 := s.egress.h1, state.NegotiatedProtocol == "h2"
+	if http2 {
+		server = s.egress.h2 // which speaks first
+	}
+	// A client that has not asked for anything yet costs no server's buffers.
+	if held := records.release(); !held && !http2 && idle.Wait(client) != nil {
+		return
 	}
 	server.Serve(conn, func(watched net.Conn) net.Conn {
-		return &clientConn{Conn: watched, tls: conn, session: s, report: report, sni: state.ServerName}
+		return &clientConn{Conn: watched, tls: conn, session: s, report: report, sni: state.ServerName, http2: http2}
 	})
 }
 
@@ -113,8 +123,10 @@ type clientConn struct {
 	session *session
 	report  func(*status.Failure)
 	sni     string
+	http2   bool
 
-	used atomic.Bool
+	requests atomic.Int64
+	used     atomic.Bool
 }
 
 type clientKey struct{}
