@@ -79,6 +79,9 @@ func (rt *Routes) own(w http.ResponseWriter, r *http.Request) {
 // (DNS rebinding: the Host gives it away) or send requests blindly (the Origin
 // and Sec-Fetch-Site headers give them away).
 func crossSite(r *http.Request) string {
+	if !isLoopback(r.RemoteAddr) {
+		return "this page is served to this machine only" // agentproxy egress
+	}
 	if !isLoopback(r.Host) {
 		return "this page is served to loopback hosts only, not to " + status.ASCII(r.Host, 100)
 	}

@@ -152,18 +152,13 @@ func (t *Tunnel) join(ctx context.Context, id string) (*http.Response, net.Conn,
 // keep waits for the attachment to end and repairs it when that was a crash.
 func (r *Run) keep(t *Tunnel, res *http.Response, conn net.Conn) {
 	for range 10 {
-		go func() {
-			<-r.done
-			conn.Close()
-		}()
-		said, _ := io.ReadAll(io.LimitReader(res.Body, 64))
-		conn.Close()
+		said := r.wait(res, conn)
 		select {
 		case <-r.done:
 			return
 		default:
 		}
-		if strings.Contains(string(said), daemon.Stopped) {
+		if strings.Contains(said, daemon.Stopped) {
 			return
 		}
 		var err error
@@ -171,6 +166,22 @@ func (r *Run) keep(t *Tunnel, res *http.Response, conn net.Conn) {
 			return
 		}
 	}
+}
+
+// wait returns what the daemon says last, once the attachment has ended on its
+// side or on ours.
+func (r *Run) wait(res *http.Response, conn net.Conn) string {
+	ended := make(chan struct{})
+	go func() {
+		select {
+		case <-r.done:
+		case <-ended:
+		}
+		conn.Close()
+	}()
+	said, _ := io.ReadAll(io.LimitReader(res.Body, 64))
+	close(ended)
+	return string(said)
 }
 
 func (r *Run) repair(dead *Tunnel) (*Tunnel, *http.Response, net.Conn, error) {

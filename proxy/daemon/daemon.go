@@ -324,5 +324,6 @@ func (d *daemon) authorized(h http.HandlerFunc) http.Handler {
 
 func (d *daemon) serveStop(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
+	http.NewResponseController(w).Flush() // before stop closes this connection too
 	d.stop()
 }
