@@ -113,7 +113,22 @@ func (f *tunnelFlags) options() (attach.Options, error) {
 	return attach.Options{Config: cfg, Getenv: os.Getenv, Version: attach.Build(buildVersion()), Progress: sayStarting}, nil
 }
 
-// exactArgs refuses arguments that a command does not take.
+// attach returns the wanted tunnel, started if need be, with its files made.
+func (f *tunnelFlags) attach(ctx context.Context) (*attach.Tunnel, error) {
+	options, err := f.options()
+	if err != nil {
+		return nil, err
+	}
+	tunnel, err := attach.Attach(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	sayNotice(tunnel)
+	_, err = describe(tunnel, os.Environ())
+	return tunnel, err
+}
+
+// noArgs refuses arguments of a command that takes none.
 func noArgs(c string, args []string) error {
 	if len(args) > 0 {
 		return hint(fmt.Errorf("%s takes no argument %q", c, args[0]), "agentproxy %s --help", c)

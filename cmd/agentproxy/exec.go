@@ -47,16 +47,12 @@ func runExec(ctx context.Context, flags tunnelFlags, argv []string) error {
 	if err != nil {
 		return err
 	}
-	tunnel, err := attach.Attach(ctx, options)
+	id := rand.Text()
+	tunnel, run, err := attach.Enter(ctx, options, id)
 	if err != nil {
 		return err
 	}
 	sayNotice(tunnel)
-	id := rand.Text()
-	run, err := tunnel.Join(ctx, options, id)
-	if err != nil {
-		return err
-	}
 	environ := os.Environ()
 	described, err := describe(tunnel, environ)
 	if err != nil {

@@ -27,16 +27,8 @@ func upCommand() *command {
 				if err := noArgs("up", args); err != nil {
 					return err
 				}
-				options, err := t.options()
+				tunnel, err := t.attach(ctx)
 				if err != nil {
-					return err
-				}
-				tunnel, err := attach.Attach(ctx, options)
-				if err != nil {
-					return err
-				}
-				sayNotice(tunnel)
-				if _, err := describe(tunnel, os.Environ()); err != nil {
 					return err
 				}
 				fmt.Println(tunnel.URL())

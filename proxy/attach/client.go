@@ -132,16 +132,27 @@ type Run struct {
 	tunnels chan *Tunnel // holds the current one
 }
 
-// Join attaches a run to the tunnel. o is what the tunnel was found with.
-func (t *Tunnel) Join(ctx context.Context, o Options, id string) (*Run, error) {
-	res, conn, err := t.join(ctx, id)
-	if err != nil {
-		return nil, err
+// Enter attaches a run to the tunnel for the options, started if need be. A
+// tunnel that leaves between being found and being entered is replaced.
+func Enter(ctx context.Context, o Options, id string) (*Tunnel, *Run, error) {
+	for try := 1; ; try++ {
+		t, err := Attach(ctx, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		res, conn, err := t.join(ctx, id)
+		if err != nil && try < 3 {
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("attach to the tunnel on port %d: %w", t.Record.Port, err)
+		}
+		r := &Run{ID: id, options: o, done: make(chan struct{}), tunnels: make(chan *Tunnel, 1)}
+		r.tunnels <- t
+		go r.keep(t, res, conn)
+		return t, r, nil
 	}
-	r := &Run{ID: id, options: o, done: make(chan struct{}), tunnels: make(chan *Tunnel, 1)}
-	r.tunnels <- t
-	go r.keep(t, res, conn)
-	return r, nil
 }
 
 func (t *Tunnel) join(ctx context.Context, id string) (*http.Response, net.Conn, error) {
