@@ -91,24 +91,49 @@ func Run(p Plan) (Result, error) {
 	return Result{Code: ws.ExitStatus()}, nil
 }
 
+// Replace becomes the command: nothing of us is left between it and whoever
+// started us. It returns only when that fails.
+func Replace(p Plan) error {
+	path, err := find(p.Argv[0])
+	if err != nil {
+		return err
+	}
+	err = unix.Exec(path, p.Argv, p.Environ)
+	if errors.Is(err, syscall.ENOEXEC) {
+		err = unix.Exec("/bin/sh", shellArgv(path, p.Argv), p.Environ)
+	}
+	return startError(p.Argv[0], err)
+}
+
 // start finds and starts the command, with the errors of env(1).
 func start(p Plan) (*exec.Cmd, error) {
-	name := p.Argv[0]
-	path, err := exec.LookPath(name)
-	if err != nil && !errors.Is(err, exec.ErrDot) {
-		return nil, startError(name, err)
+	path, err := find(p.Argv[0])
+	if err != nil {
+		return nil, err
 	}
 	cmd := command(path, p.Argv, p.Environ)
 	err = cmd.Start()
 	if errors.Is(err, syscall.ENOEXEC) {
-		// A script without "#!": execvp(3) gives it to the shell.
-		cmd = command("/bin/sh", append([]string{"/bin/sh", path}, p.Argv[1:]...), p.Environ)
+		cmd = command("/bin/sh", shellArgv(path, p.Argv), p.Environ)
 		err = cmd.Start()
 	}
 	if err != nil {
-		return nil, startError(name, err)
+		return nil, startError(p.Argv[0], err)
 	}
 	return cmd, nil
+}
+
+func find(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err != nil && !errors.Is(err, exec.ErrDot) {
+		return "", startError(name, err)
+	}
+	return path, nil
+}
+
+// shellArgv gives a script without "#!" to the shell, as execvp(3) does.
+func shellArgv(path string, argv []string) []string {
+	return append([]string{"/bin/sh", path}, argv[1:]...)
 }
 
 func command(path string, argv, environ []string) *exec.Cmd {

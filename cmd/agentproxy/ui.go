@@ -11,10 +11,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/status"
+	"github.com/agentproxy/agentproxy/wrap"
 	"golang.org/x/term"
 )
 
@@ -109,6 +111,19 @@ func sayFailures(list []*status.Failure) {
 			line += "; " + g.advice
 		}
 		say("%s", line)
+	}
+}
+
+// printPlan shows what is changed for a command, a variable and its reason each.
+func printPlan(w io.Writer, p wrap.Plan) {
+	fmt.Fprintf(w, "run: %s\n", strings.Join(p.Argv, " "))
+	sign := map[string]string{"add": "+", "change": "~", "remove": "-"}
+	for _, c := range p.Changes {
+		text := c.Name
+		if c.Action != "remove" {
+			text += "=" + c.Value
+		}
+		fmt.Fprintf(w, "%s %s\n      # %s\n", sign[c.Action], text, c.Reason)
 	}
 }
 

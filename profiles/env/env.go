@@ -47,15 +47,21 @@ func Apply(environ []string, edits []Edit) []string {
 	return out
 }
 
-// Get returns the value of a variable, "" when it is not set. Of duplicates
+// Lookup returns the value of a variable and whether it is set. Of duplicates
 // the first counts, as in getenv(3).
-func Get(environ []string, name string) string {
+func Lookup(environ []string, name string) (value string, ok bool) {
 	for _, entry := range environ {
 		if value, ok := strings.CutPrefix(entry, name+"="); ok {
-			return value
+			return value, true
 		}
 	}
-	return ""
+	return "", false
+}
+
+// Get returns the value of a variable, "" when it is not set.
+func Get(environ []string, name string) string {
+	value, _ := Lookup(environ, name)
+	return value
 }
 
 // NoProxy merges NO_PROXY values into the form that every dialect reads

@@ -24,6 +24,7 @@ look() {
 	keeps "the state directory" grep -ra . "$AGENT_PROXY_STATE_DIR"
 	same "http://$SQUID_PLAIN" "$(status | field upstream)" upstream
 	stop command || true
+	agentproxy down >/dev/null
 }
 
 configure <<END
@@ -32,6 +33,7 @@ upstream = "http://matrix:$password@$SQUID_PLAIN"
 END
 look
 
+# The same upstream, found in the environment by a tunnel started anew.
 configure </dev/null
 export HTTPS_PROXY=http://matrix:$password@$SQUID_PLAIN
 look
