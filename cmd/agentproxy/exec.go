@@ -12,6 +12,7 @@ import (
 	"github.com/agentproxy/agentproxy/profiles/env"
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/ca"
+	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/trust"
 	"github.com/agentproxy/agentproxy/wrap"
 	"github.com/spf13/pflag"
@@ -142,7 +143,7 @@ func describe(t *attach.Tunnel, environ []string) (env.Tunnel, error) {
 	}
 	// What is added to a tool's own roots: our certificate alone, unless others
 	// sign as well (an upstream, or origins that are passed through).
-	own := filepath.Join(t.Dir, ca.CertFile)
+	own := filepath.Join(t.Dir, rundir.CertFile)
 	if len(t.Record.CAs) > 0 {
 		own = bundle.Path
 	}

@@ -25,12 +25,6 @@ import (
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 )
 
-// Names of the files in the state directory.
-const (
-	CertFile = "agent-proxy-ca.crt"
-	KeyFile  = "agent-proxy-ca.key"
-)
-
 const (
 	authorityLifetime = 10 * 365 * 24 * time.Hour
 	// Apple refuses TLS leaves over 398 days, others follow (HT211025).
@@ -52,7 +46,7 @@ type Authority struct {
 // Open loads the authority from dir, or creates it there. The caller holds the
 // state directory's lock when the authority may have to be created.
 func Open(dir string) (*Authority, error) {
-	keyPath, certPath := filepath.Join(dir, KeyFile), filepath.Join(dir, CertFile)
+	keyPath, certPath := filepath.Join(dir, rundir.KeyFile), filepath.Join(dir, rundir.CertFile)
 	_, keyErr := os.Lstat(keyPath)
 	_, certErr := os.Lstat(certPath)
 	if errors.Is(keyErr, fs.ErrNotExist) && errors.Is(certErr, fs.ErrNotExist) {
@@ -133,10 +127,10 @@ func create(dir string) error {
 		return err
 	}
 	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-	if err := rundir.WriteFile(filepath.Join(dir, KeyFile), keyPEM, 0o600); err != nil {
+	if err := rundir.WriteFile(filepath.Join(dir, rundir.KeyFile), keyPEM, 0o600); err != nil {
 		return err
 	}
-	return rundir.WriteFile(filepath.Join(dir, CertFile), encodeCert(der), 0o644)
+	return rundir.WriteFile(filepath.Join(dir, rundir.CertFile), encodeCert(der), 0o644)
 }
 
 // owner tells machine and user apart, in printable ASCII within the 64 bytes

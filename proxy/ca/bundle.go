@@ -117,7 +117,7 @@ func BuildBundle(dir string, extra ...string) (Bundle, error) {
 
 // mergeSources lists the files to read, each once, our CA first.
 func mergeSources(dir, system string, extra []string) []string {
-	sources := []string{filepath.Join(dir, CertFile)}
+	sources := []string{filepath.Join(dir, rundir.CertFile)}
 	if system != "" {
 		sources = append(sources, system)
 	}

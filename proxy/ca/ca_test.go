@@ -58,7 +58,7 @@ func TestAuthority(t *testing.T) {
 	case !strings.Contains(c.Subject.CommonName, "@") || len(c.Subject.CommonName) > 64:
 		t.Errorf("name %q", c.Subject.CommonName)
 	}
-	for name, mode := range map[string]os.FileMode{"": 0o700, KeyFile: 0o600} {
+	for name, mode := range map[string]os.FileMode{"": 0o700, rundir.KeyFile: 0o600} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil || info.Mode().Perm() != mode {
 			t.Errorf("%q: %v, %v", name, info.Mode(), err)
@@ -120,7 +120,7 @@ func TestOpenSSLStrict(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err := exec.Command(openssl, "verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", "example.com",
-		"-CAfile", filepath.Join(dir, CertFile), leaf).CombinedOutput()
+		"-CAfile", filepath.Join(dir, rundir.CertFile), leaf).CombinedOutput()
 	if err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
@@ -163,10 +163,10 @@ func TestLeafCacheIsBounded(t *testing.T) {
 
 func TestUnsafeKeyIsRefused(t *testing.T) {
 	for name, spoil := range map[string]func(dir string) error{
-		"readable key":       func(dir string) error { return os.Chmod(filepath.Join(dir, KeyFile), 0o640) },
+		"readable key":       func(dir string) error { return os.Chmod(filepath.Join(dir, rundir.KeyFile), 0o640) },
 		"directory is open":  func(dir string) error { return os.Chmod(dir, 0o755) },
-		"key is a link":      func(dir string) error { return relink(filepath.Join(dir, KeyFile)) },
-		"somebody else's":    func(dir string) error { return os.Chown(filepath.Join(dir, KeyFile), 12345, -1) },
+		"key is a link":      func(dir string) error { return relink(filepath.Join(dir, rundir.KeyFile)) },
+		"somebody else's":    func(dir string) error { return os.Chown(filepath.Join(dir, rundir.KeyFile), 12345, -1) },
 		"somebody else's in": func(dir string) error { return os.Chown(dir, 12345, -1) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -196,13 +196,13 @@ func relink(path string) error {
 
 func TestBrokenAuthority(t *testing.T) {
 	_, dir := open(t)
-	if err := os.WriteFile(filepath.Join(dir, CertFile), []byte("no PEM"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, rundir.CertFile), []byte("no PEM"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "move") {
 		t.Errorf("got %v", err)
 	}
-	if raw, _ := os.ReadFile(filepath.Join(dir, KeyFile)); len(raw) == 0 {
+	if raw, _ := os.ReadFile(filepath.Join(dir, rundir.KeyFile)); len(raw) == 0 {
 		t.Error("the key was touched")
 	}
 }
@@ -232,7 +232,7 @@ func TestBundle(t *testing.T) {
 
 	// The user's own file joins, in a bundle of its own; so does a directory.
 	other, otherDir := open(t)
-	mine := filepath.Join(otherDir, CertFile)
+	mine := filepath.Join(otherDir, rundir.CertFile)
 	hashed := t.TempDir()
 	third, _ := open(t)
 	if err := os.WriteFile(filepath.Join(hashed, "abcd.0"), third.PEM(), 0o644); err != nil {

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"bufio"
 	"net"
 	"os"
 	"os/exec"
@@ -40,12 +41,20 @@ func TestLookupAndFind(t *testing.T) {
 }
 
 func TestGetenvAndParent(t *testing.T) {
-	cmd := exec.Command("sleep", "60")
+	cmd := exec.Command("sh", "-c", "echo ready; exec sleep 60")
 	cmd.Env = append(os.Environ(), "PEER_TEST=yes=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	// Start returns before the kernel has laid the new environment out.
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
 	if got := Getenv(cmd.Process.Pid, "PEER_TEST"); got != "yes=1" {
 		t.Errorf("got %q", got)
 	}

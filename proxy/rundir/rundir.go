@@ -29,7 +29,7 @@ type Dir struct {
 // Candidates lists the directories that may hold the state, the wanted one
 // first. Only a directory that nobody named explicitly has substitutes.
 func Candidates(getenv func(string) string) ([]string, error) {
-	if explicit := getenv("AGENT_PROXY_STATE_DIR"); explicit != "" {
+	if explicit := getenv("AGENT_PROXY_STATE_DIR"); explicit != "" && !foreign(explicit) {
 		abs, err := filepath.Abs(explicit)
 		return []string{abs}, err
 	}
@@ -49,6 +49,21 @@ func Candidates(getenv func(string) string) ([]string, error) {
 		}
 	}
 	return dirs, nil
+}
+
+// CertFile and KeyFile are the authority's files in a state directory.
+const (
+	CertFile = "agent-proxy-ca.crt"
+	KeyFile  = "agent-proxy-ca.key"
+)
+
+// foreign recognises the state directory of another agent proxy, whose sessions
+// name theirs by the same variable: it holds a certificate whose key is not
+// there for us.
+func foreign(dir string) bool {
+	_, certErr := os.Lstat(filepath.Join(dir, CertFile))
+	_, keyErr := os.Lstat(filepath.Join(dir, KeyFile))
+	return certErr == nil && errors.Is(keyErr, fs.ErrNotExist)
 }
 
 // Home is the user's home: $HOME, else what the system's user database says.
