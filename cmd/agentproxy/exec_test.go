@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,6 +23,11 @@ func sandbox(t testing.TB) []string {
 	t.Helper()
 	vars := map[string]string{"HOME": t.TempDir(), "PATH": os.Getenv("PATH"), "TERM": "xterm"}
 	t.Cleanup(func() { stopAll(func(name string) string { return vars[name] }) })
+	// A process that handles a signal gives its children the default; one that
+	// was started under nohup would hand the ignoring on.
+	handled := make(chan os.Signal, 1)
+	signal.Notify(handled, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT)
+	t.Cleanup(func() { signal.Stop(handled) })
 	var env []string
 	for name, value := range vars {
 		env = append(env, name+"="+value)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/proxytest"
+	"github.com/agentproxy/agentproxy/proxy/proxytest/leftout"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -64,7 +65,7 @@ func TestScripts(t *testing.T) {
 			switch cond {
 			case "mountns":
 				if err := exec.Command("unshare", "-m", "true").Run(); err != nil {
-					t.Log("left out: a read-only and a full home, for want of the right to mount")
+					leftout.Note(t, "a read-only and a full home, for want of the right to mount")
 					return false, nil
 				}
 				return true, nil

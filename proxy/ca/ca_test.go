@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy/proxytest/leftout"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 )
 
@@ -107,7 +108,7 @@ func TestLeaf(t *testing.T) {
 func TestOpenSSLStrict(t *testing.T) {
 	openssl, err := exec.LookPath("openssl")
 	if err != nil {
-		t.Log("left out: no openssl here")
+		leftout.Note(t, "a strict verification by openssl, which is not here")
 		return
 	}
 	a, dir := open(t)
@@ -171,7 +172,7 @@ func TestUnsafeKeyIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if strings.HasPrefix(name, "somebody") && os.Getuid() != 0 {
-				t.Log("left out: only root can give a file away")
+				leftout.Note(t, "a key of somebody else; only root can give one away")
 				return
 			}
 			_, dir := open(t)

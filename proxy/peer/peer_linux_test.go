@@ -41,8 +41,11 @@ func TestLookupAndFind(t *testing.T) {
 }
 
 func TestGetenvAndParent(t *testing.T) {
-	cmd := exec.Command("sh", "-c", "echo ready; exec sleep 60")
+	cmd := exec.Command("sh", "-c", "echo ready; read line")
 	cmd.Env = append(os.Environ(), "PEER_TEST=yes=1")
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
