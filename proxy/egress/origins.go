@@ -88,7 +88,7 @@ func (o *origins) keepReady(t policy.Target, conn *tls.Conn) {
 	o.mu.Lock()
 	closing := o.closing
 	if !closing {
-		og := o.at(t)
+		og := o.keep(t)
 		og.ready = append(og.ready, conn)
 	}
 	o.mu.Unlock()
@@ -175,7 +175,7 @@ func (o *origins) getHTTP1(ctx context.Context, t policy.Target) (*tls.Conn, err
 func (o *origins) onlyHTTP2(t policy.Target) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.at(t).http2Only = true
+	o.keep(t).http2Only = true
 }
 
 // wantsClientCert tells whether the target has asked for a client certificate.
@@ -185,14 +185,19 @@ func (o *origins) wantsClientCert(t policy.Target) bool {
 	return o.at(t).certRequested
 }
 
-// at returns the origin's entry; the lock is held. An entry with nothing in it
-// is removed when its last connection closes.
+// at returns the origin's entry for looking at; the lock is held. A target that
+// was never connected has an empty one, which is not kept.
 func (o *origins) at(t policy.Target) *origin {
-	og := o.byKey[t]
-	if og == nil {
-		og = new(origin)
-		o.byKey[t] = og
+	if og := o.byKey[t]; og != nil {
+		return og
 	}
+	return new(origin)
+}
+
+// keep is at for writing.
+func (o *origins) keep(t policy.Target) *origin {
+	og := o.at(t)
+	o.byKey[t] = og
 	return og
 }
 
@@ -246,7 +251,7 @@ func (o *origins) opened(t policy.Target, c *trackedConn, http2, asked bool) {
 	count := func(n int) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		og := o.at(t)
+		og := o.keep(t)
 		og.open += n
 		if !http2 {
 			og.http1 += n
