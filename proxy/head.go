@@ -12,6 +12,8 @@ import (
 	"net/textproto"
 	"strings"
 	"time"
+
+	"github.com/agentproxy/agentproxy/proxy/handoff"
 )
 
 var (
@@ -104,7 +106,7 @@ func (c *headConn) afterHead() net.Conn {
 	early := make([]byte, n)
 	io.ReadFull(c.br, early)
 	c.br = nil
-	return &prefixConn{Conn: c.Conn, prefix: early}
+	return handoff.Prefixed(c.Conn, early)
 }
 
 // drain lets the client read our answer before the connection is reset by
@@ -114,20 +116,3 @@ func (c *headConn) drain() {
 	c.Conn.SetReadDeadline(time.Now().Add(time.Second))
 	io.CopyN(io.Discard, c.br, 64<<10)
 }
-
-// prefixConn gives back bytes that were read too early.
-type prefixConn struct {
-	net.Conn
-	prefix []byte
-}
-
-func (c *prefixConn) Read(b []byte) (int, error) {
-	if len(c.prefix) > 0 {
-		n := copy(b, c.prefix)
-		c.prefix = c.prefix[n:]
-		return n, nil
-	}
-	return c.Conn.Read(b)
-}
-
-func (c *prefixConn) CloseWrite() error { return closeWrite(c.Conn) }

@@ -24,10 +24,12 @@ type forwarder struct {
 	// any speaks what the origin prefers, http1 HTTP/1.1 where the origin likes
 	// it, upgrades HTTP/1.1 in any case.
 	any, http1, upgrades *http.Transport
+	// idle are the connections of the lanes.
+	idle *pool
 }
 
 func newForwarder(o *origins) *forwarder {
-	f := &forwarder{origins: o}
+	f := &forwarder{origins: o, idle: newPool(o)}
 	f.any = newTransport(func(ctx context.Context, t policy.Target) (*tls.Conn, error) {
 		return o.get(ctx, t, "h2", "http/1.1")
 	})
@@ -75,6 +77,7 @@ func (f *forwarder) close() {
 	f.any.CloseIdleConnections()
 	f.http1.CloseIdleConnections()
 	f.upgrades.CloseIdleConnections()
+	f.idle.close()
 }
 
 // ServeHTTP forwards one request.
@@ -82,8 +85,7 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := r.Context().Value(clientKey{}).(*clientConn)
 	c.requests.Add(1)
 	if why := c.misdirected(r); why != "" {
-		failure := c.session.failure(status.Misdirected, "front", why)
-		failure.Code = http.StatusMisdirectedRequest
+		failure := misdirected(c, why)
 		c.report(failure)
 		failure.Respond(w)
 		return
@@ -126,16 +128,21 @@ func (f *forwarder) RoundTrip(r *http.Request) (*http.Response, error) {
 // came.
 func rewrite(pr *httputil.ProxyRequest) {
 	c := pr.In.Context().Value(clientKey{}).(*clientConn)
-	out := pr.Out.URL
-	out.Scheme, out.Host = "https", c.session.target.String()
-	out.RawQuery, out.ForceQuery = pr.In.URL.RawQuery, pr.In.URL.ForceQuery
-	if path, _, _ := strings.Cut(pr.In.RequestURI, "?"); strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") {
-		out.Opaque = path // as written, not re-encoded
-	}
+	pr.Out.URL.RawQuery, pr.Out.URL.ForceQuery = pr.In.URL.RawQuery, pr.In.URL.ForceQuery
+	address(pr.Out, c.session.target, pr.In.RequestURI)
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
 		if values, ok := pr.In.Header[name]; ok {
 			pr.Out.Header[name] = values
 		}
+	}
+}
+
+// address makes the request one to the target, its path as it was written and
+// not re-encoded.
+func address(r *http.Request, t policy.Target, uri string) {
+	r.URL.Scheme, r.URL.Host = "https", t.String()
+	if path, _, _ := strings.Cut(uri, "?"); strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") {
+		r.URL.Opaque = path
 	}
 }
 
@@ -158,19 +165,32 @@ func (f *forwarder) fail(w http.ResponseWriter, r *http.Request, err error) {
 		panic(http.ErrAbortHandler) // the client has gone
 	}
 	c := r.Context().Value(clientKey{}).(*clientConn)
-	t := c.session.target
-	var failure *status.Failure
-	if !errors.As(err, &failure) {
-		failure = c.session.failure(status.OriginFailed, "origin", fmt.Sprintf("%s broke off the request: %s", t, cause(err)))
-		failure.Code = http.StatusBadGateway
-		// In TLS 1.3 a refusal comes after our handshake, as an alert or, when
-		// our request crosses it, as a broken connection.
-		if f.origins.wantsClientCert(t) {
-			failure = certRequested(t, err)
-		}
-	}
+	failure := f.failure(c, err)
 	c.report(failure)
 	failure.Respond(w)
+}
+
+// failure words an error of a round trip.
+func (f *forwarder) failure(c *clientConn, err error) *status.Failure {
+	t := c.session.target
+	var failure *status.Failure
+	switch {
+	case errors.As(err, &failure):
+		return failure
+	case f.origins.wantsClientCert(t):
+		// In TLS 1.3 a refusal comes after our handshake, as an alert or, when
+		// our request crosses it, as a broken connection.
+		return certRequested(t, err)
+	}
+	failure = c.session.failure(status.OriginFailed, "origin", fmt.Sprintf("%s broke off the request: %s", t, cause(err)))
+	failure.Code = http.StatusBadGateway
+	return failure
+}
+
+func misdirected(c *clientConn, why string) *status.Failure {
+	failure := c.session.failure(status.Misdirected, "front", why)
+	failure.Code = http.StatusMisdirectedRequest
+	return failure
 }
 
 // bufferPool lends copy buffers to ReverseProxy.

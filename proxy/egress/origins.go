@@ -23,6 +23,9 @@ const (
 	// dialTimeout bounds name, TCP and TLS together, so that the client gets
 	// its answer within five seconds.
 	dialTimeout = 4500 * time.Millisecond
+	// laterDialTimeout bounds the dials of requests inside a tunnel, which may
+	// come a thousand at once.
+	laterDialTimeout = 30 * time.Second
 	// readyTimeout is how long a verified connection waits for its first
 	// request. Servers give up on a silent client after some more.
 	readyTimeout = 8 * time.Second
@@ -137,7 +140,7 @@ func (o *origins) get(ctx context.Context, t policy.Target, protos ...string) (*
 	if conn := o.takeReady(t, protos); conn != nil {
 		return conn, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, laterDialTimeout)
 	defer cancel()
 	return o.dialTLS(ctx, t, protos...)
 }

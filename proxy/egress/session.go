@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy/handoff"
 	"github.com/agentproxy/agentproxy/proxy/idle"
 	"github.com/agentproxy/agentproxy/proxy/policy"
 	"github.com/agentproxy/agentproxy/proxy/status"
@@ -58,17 +59,24 @@ func (s *session) Serve(client net.Conn, report func(*status.Failure)) {
 		return
 	}
 	state := conn.ConnectionState()
-	server, http2 := s.egress.h1, state.NegotiatedProtocol == "h2"
-	if http2 {
-		server = s.egress.h2 // which speaks first
+	held := records.release()
+	c := &clientConn{Conn: conn, tls: conn, session: s, report: report, sni: state.ServerName}
+	attach := func(watched net.Conn) net.Conn {
+		c.Conn = watched
+		return c
 	}
-	// A client that has not asked for anything yet costs no server's buffers.
-	if held := records.release(); !held && !http2 && idle.Wait(client) != nil {
+	if state.NegotiatedProtocol == "h2" {
+		c.http2 = true
+		s.egress.h2.Serve(conn, attach)
 		return
 	}
-	server.Serve(conn, func(watched net.Conn) net.Conn {
-		return &clientConn{Conn: watched, tls: conn, session: s, report: report, sni: state.ServerName, http2: http2}
-	})
+	// A client that has not asked for anything yet costs no buffers.
+	if !held && idle.Wait(client) != nil {
+		return
+	}
+	if rest, handOver := s.egress.forward.serveLane(c, client); handOver {
+		s.egress.h1.Serve(handoff.Prefixed(conn, rest), attach)
+	}
 }
 
 func (s *session) failure(kind status.Kind, by, detail string) *status.Failure {

@@ -3,6 +3,7 @@
 package handoff
 
 import (
+	"errors"
 	"net"
 	"sync"
 )
@@ -55,6 +56,31 @@ func (l *Listener) Close() error {
 
 // Addr implements net.Listener.
 func (l *Listener) Addr() net.Addr { return l.addr }
+
+// Prefixed returns c with bytes before it that were read too early.
+func Prefixed(c net.Conn, prefix []byte) net.Conn { return &prefixed{Conn: c, prefix: prefix} }
+
+type prefixed struct {
+	net.Conn
+	prefix []byte
+}
+
+func (c *prefixed) Read(b []byte) (int, error) {
+	if len(c.prefix) > 0 {
+		n := copy(b, c.prefix)
+		c.prefix = c.prefix[n:]
+		return n, nil
+	}
+	return c.Conn.Read(b)
+}
+
+// CloseWrite half-closes, where the connection can.
+func (c *prefixed) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
 
 // watched notices its Close.
 type watched struct {

@@ -27,3 +27,24 @@ func Wait(c net.Conn) error {
 		return err != unix.EAGAIN && err != unix.EINTR
 	})
 }
+
+// Readable tells, without waiting, whether c has data, its end or an error to
+// read. For anything but a TCP connection it says no.
+func Readable(c net.Conn) bool { return poll(c, unix.POLLIN|unix.POLLHUP|unix.POLLERR) }
+
+func poll(c net.Conn, events int16) bool {
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		return false
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return true
+	}
+	found := false
+	err = raw.Control(func(fd uintptr) {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, 0)
+		found = err == nil && n > 0
+	})
+	return found || err != nil
+}
