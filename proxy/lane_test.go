@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -137,22 +136,24 @@ func TestStaleOriginConnection(t *testing.T) {
 
 // A client that hangs up while the origin is silent leaves nothing behind.
 func TestClientHangsUpWhileWaiting(t *testing.T) {
-	gone := make(chan struct{})
-	asked := make(chan struct{})
-	tn := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		close(asked)
-		<-r.Context().Done()
-		close(gone)
-	}), onlyHTTP1)
-	c, _ := raw(t, tn)
-	io.WriteString(c, "GET / HTTP/1.1\r\nHost: origin.test\r\n\r\n")
-	<-asked
-	c.Close()
-	c.NetConn().(interface{ CloseWrite() error }).CloseWrite()
-	c.NetConn().(net.Conn).Close()
-	select {
-	case <-gone:
-	case <-time.After(30 * time.Second):
-		t.Error("the origin was never told")
+	for name, origin := range map[string]func(*httptest.Server){"h1": onlyHTTP1, "h2": onlyHTTP2} {
+		t.Run(name, func(t *testing.T) {
+			gone, asked := make(chan struct{}), make(chan struct{})
+			tn := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				close(asked)
+				<-r.Context().Done()
+				close(gone)
+			}), origin)
+			c, _ := raw(t, tn)
+			io.WriteString(c, "GET / HTTP/1.1\r\nHost: origin.test\r\n\r\n")
+			<-asked
+			c.Close()
+			c.NetConn().Close()
+			select {
+			case <-gone:
+			case <-time.After(30 * time.Second):
+				t.Error("the origin was never told")
+			}
+		})
 	}
 }

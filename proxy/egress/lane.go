@@ -15,7 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/idle"
@@ -46,8 +46,11 @@ type lane struct {
 	out    *bufio.Writer
 	head   *bufio.Reader // over the head at hand
 
-	watch   *time.Timer
-	waiting atomic.Pointer[originConn] // what a client that hangs up would leave behind
+	watch *time.Timer
+	// abandon ends what a client that hangs up while it waits would leave behind.
+	// The lock keeps it from being called for a connection that has been passed on.
+	mu      sync.Mutex
+	abandon func()
 }
 
 // serveLane returns the bytes that were read but not handled, when the general
@@ -126,6 +129,7 @@ func (l *lane) carry(r *http.Request) bool {
 	}
 	dropHopByHop(r.Header)
 	if !l.from.origins.prefersHTTP1(l.target, l.client.requests.Load() == 1) {
+		defer l.rest()
 		res, err := l.roundTrip(r)
 		if err != nil {
 			return l.refuse(l.from.failure(l.client, err))
@@ -142,8 +146,9 @@ func (l *lane) carry(r *http.Request) bool {
 	if err != nil {
 		return l.refuse(l.from.failure(l.client, err))
 	}
-	defer l.rest()
-	if err := l.respond(r, res, conn.in); err != nil {
+	err = l.respond(r, res, conn.in)
+	l.rest()
+	if err != nil {
 		conn.Close()
 		return false
 	}
@@ -157,7 +162,9 @@ func (l *lane) carry(r *http.Request) bool {
 
 // roundTrip sends the request over HTTP/2.
 func (l *lane) roundTrip(r *http.Request) (*http.Response, error) {
-	out := r.WithContext(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
+	l.await(cancel)
+	out := r.WithContext(ctx)
 	out.RequestURI = ""
 	address(out, l.target, r.RequestURI)
 	if _, ok := out.Header["User-Agent"]; !ok {
@@ -175,8 +182,7 @@ func (l *lane) exchange(r *http.Request) (*originConn, *http.Response, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		l.waiting.Store(conn)
-		l.watch.Reset(hangUpCheck)
+		l.await(func() { conn.Close() })
 		res, err := conn.exchange(r, l.interim)
 		if err == nil {
 			return conn, res, nil
@@ -189,20 +195,32 @@ func (l *lane) exchange(r *http.Request) (*originConn, *http.Response, error) {
 	}
 }
 
-// rest ends the watch over a client that waits.
+// await watches over a client that waits: abandon is called when it hangs up.
+func (l *lane) await(abandon func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.abandon = abandon
+	l.watch.Reset(hangUpCheck)
+}
+
+// rest ends the watch.
 func (l *lane) rest() {
-	l.waiting.Store(nil)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.abandon = nil
 	l.watch.Stop()
 }
 
-// lookAt drops the origin's connection when the client has hung up, so that an
-// answer that never comes holds nothing.
+// lookAt abandons the request when the client has hung up, so that an answer
+// that never comes holds nothing.
 func (l *lane) lookAt(raw net.Conn) {
-	conn := l.waiting.Load()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	switch {
-	case conn == nil:
+	case l.abandon == nil:
 	case idle.HungUp(raw):
-		conn.Close()
+		l.abandon()
+		l.abandon = nil
 	default:
 		l.watch.Reset(hangUpCheck)
 	}
