@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -428,7 +429,10 @@ func TestMisdirectedRequests(t *testing.T) {
 			}
 			// The client of an attacker does not mind whose certificate it gets,
 			// so the test verifies the leaf against the CONNECT host instead.
-			conn := tls.Client(raw, &tls.Config{ServerName: c.sni, InsecureSkipVerify: true})
+			conn := tls.Client(raw, &tls.Config{ServerName: c.sni, InsecureSkipVerify: true, VerifyConnection: func(cs tls.ConnectionState) error {
+				_, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{DNSName: "origin.test", Roots: tn.Roots})
+				return err
+			}})
 			fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", c.host)
 			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err != nil {

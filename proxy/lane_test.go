@@ -120,6 +120,21 @@ func TestLargeRequestHead(t *testing.T) {
 	}
 }
 
+// Lines may end in a bare line feed (RFC 9112 §2.2), and heads come in pieces.
+func TestUnusualRequestHeads(t *testing.T) {
+	tn := start(t, ok, onlyHTTP1)
+	for _, pieces := range [][]string{{"GET / HTTP/1.1\nHost: origin.test\n\n"}, {"GET / HT", "TP/1.1\r\nHost: orig", "in.test\r\n\r", "\n"}} {
+		c, br := raw(t, tn)
+		for _, piece := range pieces {
+			io.WriteString(c, piece)
+			time.Sleep(20 * time.Millisecond)
+		}
+		if res, got := answer(t, br, "GET"); res.StatusCode != 200 || got != "ok" {
+			t.Errorf("%q: %s %q", pieces, res.Status, got)
+		}
+	}
+}
+
 // A pooled connection that the origin has closed meanwhile costs no request.
 func TestStaleOriginConnection(t *testing.T) {
 	var server *httptest.Server
@@ -153,6 +168,10 @@ func TestClientHangsUpWhileWaiting(t *testing.T) {
 			case <-gone:
 			case <-time.After(30 * time.Second):
 				t.Error("the origin was never told")
+			}
+			tn.Front.Close() // waits for what is under way
+			if f := tn.Failures(); len(f) > 0 {
+				t.Errorf("blamed for it: %v", f[0])
 			}
 		})
 	}

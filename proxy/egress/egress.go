@@ -99,7 +99,7 @@ func newClientServer(h http.Handler, p *http.Protocols) *clientServer {
 		Handler:           h,
 		Protocols:         p,
 		ErrorLog:          discard,
-		ReadHeaderTimeout: 2 * time.Minute, // browsers open connections ahead of need
+		ReadHeaderTimeout: clientHeadTimeout,
 		IdleTimeout:       10 * time.Minute,
 		MaxHeaderBytes:    1 << 20,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {

@@ -51,6 +51,7 @@ type lane struct {
 	// The lock keeps it from being called for a connection that has been passed on.
 	mu      sync.Mutex
 	abandon func()
+	gone    bool // the client has hung up while it waited
 }
 
 // serveLane returns the bytes that were read but not handled, when the general
@@ -76,24 +77,31 @@ func (f *forwarder) serveLane(c *clientConn, raw net.Conn) (rest []byte, handOve
 }
 
 // next looks at the next request without taking it. It is not plain when it
-// cannot be parsed, too: the general path has the answer to that. Nothing
-// buffered then means that the client has gone.
+// cannot be parsed, or ends its lines in an unusual way: the general path has
+// the answer to that. Nothing buffered then means that the client has gone.
 func (l *lane) next() (r *http.Request, size int, plain bool) {
-	for n := 1; ; n = l.in.Buffered() + 1 {
-		if n > laneHead {
-			return nil, 0, false
+	begun := false
+	for n := 1; n <= laneHead; n = l.in.Buffered() + 1 {
+		if n > 1 && !begun { // it must come to its end
+			begun = true
+			l.client.SetReadDeadline(time.Now().Add(clientHeadTimeout))
+			defer l.client.SetReadDeadline(time.Time{})
 		}
 		if _, err := l.in.Peek(n); err != nil {
-			return nil, 0, false
+			break
 		}
 		buffered, _ := l.in.Peek(l.in.Buffered())
-		if end := bytes.Index(buffered, []byte("\r\n\r\n")); end >= 0 {
-			size = end + 4
+		if bytes.Contains(buffered, []byte("\n\n")) {
+			break
+		}
+		if end := bytes.Index(buffered, []byte("\n\r\n")); end >= 0 {
+			size = end + 3
 			l.head.Reset(bytes.NewReader(buffered[:size]))
 			r, err := http.ReadRequest(l.head)
 			return r, size, err == nil && isPlain(r)
 		}
 	}
+	return nil, 0, false
 }
 
 func isPlain(r *http.Request) bool {
@@ -132,7 +140,7 @@ func (l *lane) carry(r *http.Request) bool {
 		defer l.rest()
 		res, err := l.roundTrip(r)
 		if err != nil {
-			return l.refuse(l.from.failure(l.client, err))
+			return l.fail(err)
 		}
 		defer res.Body.Close()
 		return l.respond(r, res, nil) == nil
@@ -144,7 +152,7 @@ func (l *lane) carry(r *http.Request) bool {
 		return l.carry(r)
 	}
 	if err != nil {
-		return l.refuse(l.from.failure(l.client, err))
+		return l.fail(err)
 	}
 	err = l.respond(r, res, conn.in)
 	l.rest()
@@ -189,7 +197,7 @@ func (l *lane) exchange(r *http.Request) (*originConn, *http.Response, error) {
 		}
 		conn.Close()
 		l.rest()
-		if !reused {
+		if !reused || l.hungUp() {
 			return nil, nil, err
 		}
 	}
@@ -211,6 +219,14 @@ func (l *lane) rest() {
 	l.watch.Stop()
 }
 
+// hungUp tells whether the client has hung up while it waited. What failed then
+// is not the origin's doing.
+func (l *lane) hungUp() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.gone
+}
+
 // lookAt abandons the request when the client has hung up, so that an answer
 // that never comes holds nothing.
 func (l *lane) lookAt(raw net.Conn) {
@@ -219,6 +235,7 @@ func (l *lane) lookAt(raw net.Conn) {
 	switch {
 	case l.abandon == nil:
 	case idle.HungUp(raw):
+		l.gone = true
 		l.abandon()
 		l.abandon = nil
 	default:
@@ -298,6 +315,15 @@ func (l *lane) body(res *http.Response, chunked bool, origin *bufio.Reader) erro
 		l.out.WriteString("\r\n")
 	}
 	return nil
+}
+
+// fail answers a request that could not be carried, if there is still somebody
+// to answer.
+func (l *lane) fail(err error) bool {
+	if l.hungUp() {
+		return false
+	}
+	return l.refuse(l.from.failure(l.client, err))
 }
 
 // refuse answers with a failure and ends the connection.

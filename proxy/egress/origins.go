@@ -61,14 +61,13 @@ func newOrigins(cfg Config) *origins {
 // when one is pooled, else after dialling one for the first request to use.
 // Concurrent first visits dial once.
 func (o *origins) ensure(ctx context.Context, t policy.Target) error {
-	key := t.String()
 	o.mu.Lock()
 	known := o.at(t).open > 0
 	o.mu.Unlock()
 	if known {
 		return nil
 	}
-	done := o.flight.DoChan(key, func() (any, error) {
+	done := o.flight.DoChan(t.String(), func() (any, error) {
 		// Detached: the first of several clients may give up alone.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dialTimeout)
 		defer cancel()

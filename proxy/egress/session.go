@@ -19,7 +19,10 @@ import (
 	"github.com/agentproxy/agentproxy/proxy/status"
 )
 
-const clientHandshakeTimeout = 15 * time.Second
+const (
+	clientHandshakeTimeout = 15 * time.Second
+	clientHeadTimeout      = 2 * time.Minute // browsers open connections ahead of need
+)
 
 var discard = log.New(io.Discard, "", 0)
 
@@ -188,9 +191,22 @@ func (s *session) conn() net.Conn {
 	return s.pipe
 }
 
+// closedPipe stands for the pipe of a session that is closed before anybody
+// has used it as a connection, as after Serve.
+var closedPipe = func() net.Conn {
+	near, _ := net.Pipe()
+	near.Close()
+	return near
+}()
+
+// Close starts nothing that has not been started.
+func (s *session) Close() error {
+	s.start.Do(func() { s.pipe = closedPipe })
+	return s.pipe.Close()
+}
+
 func (s *session) Read(b []byte) (int, error)         { return s.conn().Read(b) }
 func (s *session) Write(b []byte) (int, error)        { return s.conn().Write(b) }
-func (s *session) Close() error                       { return s.conn().Close() }
 func (s *session) LocalAddr() net.Addr                { return pipeAddr{} }
 func (s *session) RemoteAddr() net.Addr               { return pipeAddr{} }
 func (s *session) SetDeadline(t time.Time) error      { return s.conn().SetDeadline(t) }
