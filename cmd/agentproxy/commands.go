@@ -113,7 +113,7 @@ func (f *tunnelFlags) options() (attach.Options, error) {
 	return attach.Options{Config: cfg, Getenv: os.Getenv, Version: attach.Build(buildVersion()), Progress: sayStarting}, nil
 }
 
-// attach returns the wanted tunnel, started if need be, with its files made.
+// attach returns the wanted tunnel, started if need be.
 func (f *tunnelFlags) attach(ctx context.Context) (*attach.Tunnel, error) {
 	options, err := f.options()
 	if err != nil {
@@ -124,8 +124,7 @@ func (f *tunnelFlags) attach(ctx context.Context) (*attach.Tunnel, error) {
 		return nil, err
 	}
 	sayNotice(tunnel)
-	_, err = describe(tunnel, os.Environ())
-	return tunnel, err
+	return tunnel, nil
 }
 
 // noArgs refuses arguments of a command that takes none.

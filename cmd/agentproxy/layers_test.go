@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/agentproxy/agentproxy/profiles/env"
+	"github.com/agentproxy/agentproxy/proxy/status"
 )
 
 // layers is the policy of imports inside the module: a package (by the longest
@@ -35,8 +38,8 @@ var layers = map[string][]string{
 	"proxy/daemon":    {"proxy"},
 	"proxy/attach":    {"proxy"},
 	"proxy/proxytest": {"proxy"},
-	"testdata/bench":  {},
-	"testdata/matrix": {},
+	"testdata/bench":  {"proxy/proxytest"},
+	"testdata/matrix": {"proxy/proxytest"},
 }
 
 // topLevel is everything that may stand at the top of the repository, beside
@@ -116,6 +119,15 @@ func imports(t *testing.T, path string) []string {
 		}
 	}
 	return list
+}
+
+// The status document and a run's environment may not import each other; what
+// they say about NO_PROXY is the same.
+func TestNoProxyIsOne(t *testing.T) {
+	got := env.Get(env.Apply(nil, env.Base(env.Tunnel{}, nil)), "NO_PROXY")
+	if got != status.DefaultNoProxy {
+		t.Errorf("a run gets %q, the status document says %q", got, status.DefaultNoProxy)
+	}
 }
 
 // TestDependencies holds every direct dependency to its line in the README.

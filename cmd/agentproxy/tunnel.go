@@ -31,6 +31,10 @@ func upCommand() *command {
 				if err != nil {
 					return err
 				}
+				// For who goes on by hand, with this environment's CA files.
+				if _, err := describe(tunnel, os.Environ()); err != nil {
+					return err
+				}
 				fmt.Println(tunnel.URL())
 				return nil
 			}

@@ -193,7 +193,7 @@ func environmentProxy(getenv func(string) string) (name, value string) {
 // still runs.
 func (w *wanted) isOurs(ctx context.Context, u *url.URL) (bool, *Tunnel) {
 	host, err := policy.ParseHost(u.Hostname())
-	if err != nil || !(host.Addr().IsLoopback() || host.String() == "localhost") {
+	if err != nil || !host.IsLoopback() {
 		return false, nil
 	}
 	for _, dir := range w.dirs {

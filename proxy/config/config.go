@@ -170,19 +170,21 @@ func (c *Config) resolve() error {
 	if _, err := c.Front.Idle(); err != nil {
 		return err
 	}
-	_, err := policy.New(c.Rules())
+	_, err := policy.New(c.Policy.rules())
 	return err
+}
+
+func (p Policy) rules() policy.Rules {
+	return policy.Rules{Default: p.Default, Allow: p.Allow, Deny: p.Deny, Passthrough: p.Passthrough, Private: p.Private}
 }
 
 // Rules returns the policy in the form that policy.New takes, with what the
 // machine's own addresses say about its network.
 func (c *Config) Rules() policy.Rules {
-	local := interfacePrefixes()
-	return policy.Rules{
-		Default: c.Policy.Default, Allow: c.Policy.Allow, Deny: c.Policy.Deny,
-		Passthrough: c.Policy.Passthrough, Private: c.Policy.Private,
-		Lab: policy.LabNetwork(local), Local: local,
-	}
+	r := c.Policy.rules()
+	r.Local = interfacePrefixes()
+	r.Lab = policy.LabNetwork(r.Local)
+	return r
 }
 
 func interfacePrefixes() []netip.Prefix {

@@ -176,7 +176,7 @@ func isSelf(u *url.URL, port int) bool {
 		return false
 	}
 	h, err := policy.ParseHost(u.Hostname())
-	return err == nil && (h.Addr().IsLoopback() || h.String() == "localhost")
+	return err == nil && h.IsLoopback()
 }
 
 func listen(o Options) (net.Listener, error) {

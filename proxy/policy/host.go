@@ -34,6 +34,10 @@ func (h Host) Addr() netip.Addr { return h.addr }
 // IsIP tells whether the host is an address.
 func (h Host) IsIP() bool { return h.addr.IsValid() }
 
+// IsLoopback tells whether the host is this machine by its spelling: a loopback
+// address or "localhost" (RFC 6761 §6.3).
+func (h Host) IsLoopback() bool { return h.addr.IsLoopback() || h.name == "localhost" }
+
 // Target is a normalised CONNECT target.
 type Target struct {
 	Host Host

@@ -14,6 +14,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -38,6 +39,15 @@ type T interface {
 	Helper()
 	Fatal(args ...any)
 }
+
+// Program is the T of a program that is not a test: a failure ends it.
+type Program struct{}
+
+// Helper does nothing.
+func (Program) Helper() {}
+
+// Fatal logs and exits.
+func (Program) Fatal(args ...any) { log.Fatal(args...) }
 
 // CA is an authority of the test's own.
 type CA struct {

@@ -1,21 +1,15 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"flag"
 	"fmt"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"strconv"
-	"time"
+
+	"github.com/agentproxy/agentproxy/proxy/proxytest"
 )
 
 // origin serves HTTPS for the test names until it is killed.
@@ -24,12 +18,9 @@ func origin(args []string) error {
 	ca := flags.String("ca", "origin-ca.pem", "`file` to write the CA certificate to")
 	flags.Parse(args)
 
-	authority, cert, err := issue("bench.test", "*.bench.test", "opaque.test")
-	if err != nil {
-		return err
-	}
-	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority})
-	if err := os.WriteFile(*ca, block, 0o644); err != nil {
+	authority := proxytest.NewCA(proxytest.Program{}, "bench origin CA")
+	cert := authority.Issue(proxytest.Program{}, nil, nil, "bench.test", "*.bench.test", "opaque.test")
+	if err := os.WriteFile(*ca, authority.PEM(), 0o644); err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -72,44 +63,4 @@ func pages() http.Handler {
 		}
 	})
 	return mux
-}
-
-// issue makes a CA and a certificate for names, both ECDSA P-256.
-func issue(names ...string) (authority []byte, cert tls.Certificate, err error) {
-	now := time.Now()
-	root := &x509.Certificate{
-		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{CommonName: "bench origin CA"},
-		NotBefore:             now.Add(-time.Hour),
-		NotAfter:              now.Add(48 * time.Hour),
-		KeyUsage:              x509.KeyUsageCertSign,
-		BasicConstraintsValid: true,
-		IsCA:                  true,
-	}
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2),
-		Subject:      pkix.Name{CommonName: names[0]},
-		DNSNames:     names,
-		NotBefore:    root.NotBefore,
-		NotAfter:     root.NotAfter,
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, cert, err
-	}
-	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, cert, err
-	}
-	authority, err = x509.CreateCertificate(rand.Reader, root, root, rootKey.Public(), rootKey)
-	if err != nil {
-		return nil, cert, err
-	}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, root, leafKey.Public(), rootKey)
-	if err != nil {
-		return nil, cert, err
-	}
-	return authority, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: leafKey}, nil
 }

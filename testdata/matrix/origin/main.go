@@ -10,25 +10,19 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"flag"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/cgi"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"time"
+
+	"github.com/agentproxy/agentproxy/proxy/proxytest"
 )
 
 const host = "git.test"
@@ -50,12 +44,9 @@ func serve(ca, repositories string) error {
 	if err != nil {
 		return err
 	}
-	authority, cert, err := issue()
-	if err != nil {
-		return err
-	}
-	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority})
-	if err := os.WriteFile(ca, block, 0o644); err != nil {
+	authority := proxytest.NewCA(proxytest.Program{}, "matrix origin CA")
+	cert := authority.Issue(proxytest.Program{}, nil, nil, host)
+	if err := os.WriteFile(ca, authority.PEM(), 0o644); err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -97,44 +88,4 @@ func gitBackend(dir string) (http.Handler, error) {
 		r.TransferEncoding = nil
 		backend.ServeHTTP(w, r)
 	}), nil
-}
-
-// issue makes a CA and a certificate for host.
-func issue() (authority []byte, cert tls.Certificate, err error) {
-	now := time.Now()
-	root := &x509.Certificate{
-		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{CommonName: "matrix origin CA"},
-		NotBefore:             now.Add(-time.Hour),
-		NotAfter:              now.Add(48 * time.Hour),
-		KeyUsage:              x509.KeyUsageCertSign,
-		BasicConstraintsValid: true,
-		IsCA:                  true,
-	}
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2),
-		Subject:      pkix.Name{CommonName: host},
-		DNSNames:     []string{host},
-		NotBefore:    root.NotBefore,
-		NotAfter:     root.NotAfter,
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, cert, err
-	}
-	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, cert, err
-	}
-	authority, err = x509.CreateCertificate(rand.Reader, root, root, rootKey.Public(), rootKey)
-	if err != nil {
-		return nil, cert, err
-	}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, root, leafKey.Public(), rootKey)
-	if err != nil {
-		return nil, cert, err
-	}
-	return authority, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: leafKey}, nil
 }
