@@ -7,9 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
+	"github.com/agentproxy/agentproxy/wrap/term"
 	"golang.org/x/sys/unix"
 )
 
@@ -44,52 +46,146 @@ func (e *StartError) Error() string { return fmt.Sprintf("%s: %v", e.Name, e.Err
 func (e *StartError) Unwrap() error { return e.Err }
 
 // forwarded are the signals that are passed on to the command. SIGCHLD and
-// SIGURG are the runtime's own; the stops and SIGWINCH reach the command by
-// its terminal.
+// SIGURG are the runtime's own.
 var forwarded = []os.Signal{
 	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM,
+	syscall.SIGTSTP,
 }
 
-// Run runs the plan with our own standard streams and waits for it.
-func Run(p Plan) (Result, error) {
+// minded are the signals of the terminal that we act on ourselves. A stop is
+// not ours to obey: we stop when the command has stopped, and has been heard
+// to its last byte.
+var minded = []os.Signal{syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGWINCH, syscall.SIGCONT}
+
+// Run runs the plan and waits for the command. The output, when not nil,
+// remembers what it prints.
+func Run(p Plan, output *Output) (Result, error) {
+	var tee *term.Tee
+	if output != nil {
+		tee = term.NewTee(output)
+	}
+	r := &run{streams: term.Open(tee), signals: make(chan os.Signal, 16), resumed: make(chan struct{}, 1)}
 	// From before the start, so that no signal finds us deaf and kills us alone.
 	// What we were started to ignore (nohup) stays ignored, for the command too.
-	signals := make(chan os.Signal, 16)
-	for _, s := range forwarded {
-		if !signal.Ignored(s) {
-			signal.Notify(signals, s)
-		}
+	for _, s := range slices.Concat(forwarded, minded) {
+		r.listen(s)
 	}
-	defer signal.Stop(signals)
-	cmd, err := start(p)
+	defer signal.Stop(r.signals)
+	cmd, err := start(p, r.streams)
 	if err != nil {
+		r.streams.Abandon()
+		return Result{}, err
+	}
+	r.command = cmd.Process
+	if err := r.streams.Start(); err != nil {
 		return Result{}, err
 	}
 	done := make(chan struct{})
 	go func() {
 		for {
 			select {
-			case s := <-signals:
-				if !fromTerminal(s) {
-					cmd.Process.Signal(s)
-				}
+			case s := <-r.signals:
+				r.act(s)
 			case <-done:
 				return
 			}
 		}
 	}()
-	err = cmd.Wait()
+	result, err := r.wait()
 	close(done)
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		return Result{}, err
+	r.streams.Finish()
+	if output != nil {
+		tee.Close()
+		output.lost = output.lost || !r.streams.Complete()
 	}
-	ws := cmd.ProcessState.Sys().(syscall.WaitStatus)
-	if ws.Signaled() {
-		return Result{Signal: ws.Signal()}, nil
-	}
-	return Result{Code: ws.ExitStatus()}, nil
+	return result, err
 }
+
+// run is a command that is running.
+type run struct {
+	command *os.Process
+	streams *term.Streams
+	signals chan os.Signal
+	resumed chan struct{}
+}
+
+func (r *run) listen(s os.Signal) {
+	if !signal.Ignored(s) {
+		signal.Notify(r.signals, s)
+	}
+}
+
+func (r *run) act(s os.Signal) {
+	switch s {
+	case syscall.SIGWINCH:
+		r.streams.Resize()
+	case syscall.SIGCONT:
+		select {
+		case r.resumed <- struct{}{}:
+		default:
+		}
+	case syscall.SIGTTIN:
+	case syscall.SIGTTOU:
+		// The command has been stopped with us, and that will be seen. When it
+		// has a group of its own (a shell), we write on for that group.
+		if group, err := unix.Getpgid(r.command.Pid); err == nil && group != unix.Getpgrp() {
+			signal.Ignore(syscall.SIGTTOU)
+		}
+	default:
+		if !fromTerminal(s) {
+			r.command.Signal(s)
+		}
+	}
+}
+
+// wait returns when the command has ended, and stops and resumes with it.
+func (r *run) wait() (Result, error) {
+	for {
+		var ws syscall.WaitStatus
+		_, err := syscall.Wait4(r.command.Pid, &ws, syscall.WUNTRACED, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			return Result{}, fmt.Errorf("waiting for the command: %w", err)
+		case ws.Stopped():
+			r.stop(ws.StopSignal())
+		case ws.Signaled():
+			return Result{Signal: ws.Signal()}, nil
+		case ws.Exited():
+			return Result{Code: ws.ExitStatus()}, nil
+		}
+	}
+}
+
+// stop stops us as the command has been stopped, so that the shell that waits
+// for us sees it, and returns when we are resumed.
+func (r *run) stop(s syscall.Signal) {
+	if s != syscall.SIGTTOU { // then the terminal refuses what we would write, too
+		r.streams.Flush()
+	}
+	select {
+	case <-r.resumed: // of an earlier time
+	default:
+	}
+	if s != syscall.SIGSTOP {
+		signal.Reset(s)
+	}
+	unix.Kill(os.Getpid(), s)
+	select {
+	case <-r.resumed:
+	case <-time.After(stopDelivery): // nobody could resume us: an orphaned group is not stopped
+	}
+	r.listen(s)
+	r.streams.Resize()
+	// Whoever resumed us alone meant the command.
+	var ws syscall.WaitStatus
+	if pid, err := syscall.Wait4(r.command.Pid, &ws, unix.WCONTINUED|syscall.WNOHANG, nil); err == nil && pid == 0 {
+		r.command.Signal(syscall.SIGCONT)
+	}
+}
+
+// stopDelivery is how long our own stop may take to reach us.
+const stopDelivery = 200 * time.Millisecond
 
 // Replace becomes the command: nothing of us is left between it and whoever
 // started us. It returns only when that fails.
@@ -106,15 +202,15 @@ func Replace(p Plan) error {
 }
 
 // start finds and starts the command, with the errors of env(1).
-func start(p Plan) (*exec.Cmd, error) {
+func start(p Plan, streams *term.Streams) (*exec.Cmd, error) {
 	path, err := find(p.Argv[0])
 	if err != nil {
 		return nil, err
 	}
-	cmd := command(path, p.Argv, p.Environ)
+	cmd := command(path, p.Argv, p.Environ, streams)
 	err = cmd.Start()
 	if errors.Is(err, syscall.ENOEXEC) {
-		cmd = command("/bin/sh", shellArgv(path, p.Argv), p.Environ)
+		cmd = command("/bin/sh", shellArgv(path, p.Argv), p.Environ, streams)
 		err = cmd.Start()
 	}
 	if err != nil {
@@ -136,8 +232,8 @@ func shellArgv(path string, argv []string) []string {
 	return append([]string{"/bin/sh", path}, argv[1:]...)
 }
 
-func command(path string, argv, environ []string) *exec.Cmd {
-	return &exec.Cmd{Path: path, Args: argv, Env: environ, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+func command(path string, argv, environ []string, streams *term.Streams) *exec.Cmd {
+	return &exec.Cmd{Path: path, Args: argv, Env: environ, Stdin: os.Stdin, Stdout: streams.Out, Stderr: streams.Err}
 }
 
 func startError(name string, err error) error {
@@ -158,7 +254,7 @@ func startError(name string, err error) error {
 // fromTerminal tells that the terminal has sent the signal to the command as
 // well: we are in its foreground group, and so is the command.
 func fromTerminal(s os.Signal) bool {
-	if s != syscall.SIGINT && s != syscall.SIGQUIT {
+	if s != syscall.SIGINT && s != syscall.SIGQUIT && s != syscall.SIGTSTP {
 		return false
 	}
 	tty, err := os.OpenFile("/dev/tty", os.O_RDONLY|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)

@@ -38,7 +38,7 @@ type action func(ctx context.Context, args []string) error
 
 // commands is the table, in the order of the help.
 func commands() []*command {
-	return []*command{execCommand(), upCommand(), downCommand(), statusCommand(), serveCommand(), egressCommand(), versionCommand(), daemonCommand()}
+	return []*command{execCommand(), upCommand(), downCommand(), statusCommand(), serveCommand(), egressCommand(), versionCommand(), daemonCommand(), passOnCommand()}
 }
 
 // run dispatches and returns the exit status.

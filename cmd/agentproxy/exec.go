@@ -81,7 +81,8 @@ func runExec(ctx context.Context, f execFlags, argv []string) error {
 	if err != nil {
 		return err
 	}
-	result, err := wrap.Run(plan)
+	output := wrap.NewOutput()
+	result, err := wrap.Run(plan, output)
 	if err != nil {
 		return err
 	}
@@ -89,7 +90,7 @@ func runExec(ctx context.Context, f execFlags, argv []string) error {
 		// The command's failure is its own; that ours could not be fetched would
 		// only distract from it.
 		if failures, err := run.Failures(ctx); err == nil {
-			sayFailures(failures)
+			sayFailures(failures, output)
 		}
 	}
 	run.Close()

@@ -21,6 +21,7 @@ import (
 var layers = map[string][]string{
 	"cmd":             {"wrap", "shell", "proxy", "profiles"},
 	"wrap":            {"wrap", "profiles", "proxy"},
+	"wrap/term":       {},
 	"shell":           {"profiles/env"},
 	"profiles":        {"profiles"},
 	"profiles/env":    {},

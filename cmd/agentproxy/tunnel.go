@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/attach"
+	"github.com/agentproxy/agentproxy/wrap/term"
 	"github.com/spf13/pflag"
 )
 
@@ -171,6 +172,15 @@ func daemonCommand() *command {
 		name: attach.SpawnedCommand, hidden: true, short: "Serve the tunnel (started by exec and up)",
 		define: func(*pflag.FlagSet) action {
 			return func(context.Context, []string) error { return attach.BecomeDaemon() }
+		},
+	}
+}
+
+func passOnCommand() *command {
+	return &command{
+		name: term.PassOnCommand, hidden: true, short: "Pass output on (started by exec for what a command leaves behind)",
+		define: func(*pflag.FlagSet) action {
+			return func(_ context.Context, args []string) error { return term.PassOn(args) }
 		},
 	}
 }

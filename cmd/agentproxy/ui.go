@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -79,8 +80,9 @@ func sayNotice(t *attach.Tunnel) {
 const maxShownFailures = 8
 
 // sayFailures prints what the tunnel saw go wrong during a run, a line each,
-// equal ones once.
-func sayFailures(list []*status.Failure) {
+// equal ones once. One whose host the command never named may not be why it
+// failed.
+func sayFailures(list []*status.Failure, output *wrap.Output) {
 	type group struct {
 		text   string
 		advice string
@@ -90,6 +92,9 @@ func sayFailures(list []*status.Failure) {
 	byText := map[string]*group{}
 	for _, f := range list {
 		text := f.Error()
+		if host, _, err := net.SplitHostPort(f.Host); err == nil && output.Omits(host) {
+			text += " · not named in the output"
+		}
 		g := byText[text]
 		if g == nil {
 			g = &group{text: text, advice: f.Advice}

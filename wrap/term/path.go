@@ -1,0 +1,168 @@
+package term
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	bufferSize = 64 << 10
+	// bulkSize is a pipe's capacity once it has proved to be busy.
+	bulkSize = 1 << 20
+	// busyReads in a row that filled the buffer prove it.
+	busyReads = 16
+)
+
+// path is the way of one output stream (or of two that are one).
+type path struct {
+	near *os.File // our end: what the command writes is read here
+	fd   int      // near's descriptor, never blocking; near.Fd would make it block
+	far  *os.File // the command's end
+	out  int      // where it goes
+	// screen is what a pseudo terminal needs beyond a pipe, or nil.
+	screen *screen
+	tee    *Tee
+	// release: nobody but the command needs out, so that its reader is to see
+	// the end when the command closes it.
+	release bool
+
+	mu    sync.Mutex // held while bytes are under way
+	buf   []byte
+	full  int // reads in a row that filled buf
+	ended bool
+}
+
+func newPipe(out int) (*path, error) {
+	near, far, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	return newPath(near, far, out), nil
+}
+
+func newPath(near, far *os.File, out int) *path {
+	p := &path{near: near, fd: int(near.Fd()), far: far, out: out, buf: make([]byte, bufferSize)}
+	unix.SetNonblock(p.fd, true)
+	return p
+}
+
+// run copies until the end of the stream, or until wake is closed.
+func (p *path) run(wake int) {
+	polled := []unix.PollFd{
+		{Fd: int32(p.fd), Events: unix.POLLIN},
+		{Fd: int32(wake), Events: unix.POLLIN},
+		{Fd: int32(p.out)}, // errors only: its reader has left
+	}
+	for {
+		_, err := unix.Poll(polled, -1)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+			continue
+		case err != nil || polled[1].Revents != 0:
+			return
+		case polled[2].Revents&(unix.POLLERR|unix.POLLHUP) != 0:
+			// Whoever still writes is to learn what it would have learned.
+			p.end()
+			return
+		}
+		if p.drain() {
+			return
+		}
+	}
+}
+
+// drain passes on what is ready, at most what a pipe can hold, and tells
+// whether the stream has ended.
+func (p *path) drain() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for passed := 0; passed < bulkSize && !p.ended; {
+		n, err := unix.Read(p.fd, p.buf)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+			continue
+		case errors.Is(err, syscall.EAGAIN):
+			return false
+		case err != nil || n == 0: // EIO: no one has the pseudo terminal open any more
+			p.finish()
+			return true
+		}
+		data := p.buf[:n]
+		if p.screen != nil {
+			data = p.screen.data(data)
+		}
+		if write(p.out, data) != nil {
+			p.finish()
+			return true
+		}
+		p.tee.write(p.out, data)
+		passed += n
+		p.widen(n)
+	}
+	return p.ended
+}
+
+// widen gives a busy pipe more room: fewer turns between the processes. A
+// quiet one keeps the usual size, so that its writer cannot run further ahead
+// of its reader than it would alone.
+func (p *path) widen(n int) {
+	if n < len(p.buf) || p.screen != nil {
+		p.full = 0
+		return
+	}
+	if p.full++; p.full == busyReads {
+		setPipeSize(p.fd, bulkSize)
+		p.buf = make([]byte, 4*bufferSize)
+	}
+}
+
+func (p *path) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.finish()
+}
+
+// finish ends the stream: later writers to it get SIGPIPE or EIO.
+func (p *path) finish() {
+	if p.ended {
+		return
+	}
+	p.ended = true
+	p.near.Close()
+	if !p.release {
+		return
+	}
+	if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
+		unix.Dup2(int(null.Fd()), p.out)
+		null.Close()
+	}
+}
+
+func (p *path) resize() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.screen != nil && !p.ended {
+		p.screen.resize()
+	}
+}
+
+// write writes all of data. The descriptor may be in non-blocking mode by
+// somebody else's doing.
+func write(fd int, data []byte) error {
+	for len(data) > 0 {
+		n, err := unix.Write(fd, data)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EAGAIN):
+			unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
+		case err != nil:
+			return err
+		}
+		data = data[max(n, 0):]
+	}
+	return nil
+}

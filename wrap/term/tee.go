@@ -1,0 +1,107 @@
+package term
+
+import "sync"
+
+// teeLimit is how much of the output may wait for a reader that is slower than
+// the command, in bytes.
+const teeLimit = 1 << 20
+
+// Viewer reads the copy of the output. Its methods are called one at a time.
+type Viewer interface {
+	// View gets the next bytes of a stream (1 or 2); they are lent.
+	View(stream int, data []byte)
+	// Gap tells that as many bytes were not kept before what comes next.
+	Gap(bytes int)
+}
+
+// Tee hands a copy of the output to a viewer that never delays it: when the
+// viewer falls behind, the oldest bytes that wait are dropped, so that the end
+// of the output, where failures are told, is always seen.
+type Tee struct {
+	viewer Viewer
+	done   chan struct{}
+
+	mu      sync.Mutex
+	changed sync.Cond
+	queue   []chunk
+	waiting int // bytes in queue
+	gap     int
+	closed  bool
+	spare   [][]byte
+}
+
+type chunk struct {
+	stream int
+	data   []byte
+}
+
+// NewTee starts the viewer's goroutine.
+func NewTee(v Viewer) *Tee {
+	t := &Tee{viewer: v, done: make(chan struct{})}
+	t.changed.L = &t.mu
+	go t.run()
+	return t
+}
+
+// Close returns when the viewer has seen everything that was kept.
+func (t *Tee) Close() {
+	t.mu.Lock()
+	t.closed = true
+	t.changed.Signal()
+	t.mu.Unlock()
+	<-t.done
+}
+
+func (t *Tee) write(stream int, data []byte) {
+	if t == nil || len(data) == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.waiting+len(data) > teeLimit && len(t.queue) > 0 {
+		oldest := t.pop()
+		t.gap += len(oldest.data)
+		t.spare = append(t.spare, oldest.data)
+	}
+	var copied []byte
+	if n := len(t.spare); n > 0 {
+		copied, t.spare = t.spare[n-1], t.spare[:n-1]
+	}
+	t.queue = append(t.queue, chunk{stream, append(copied[:0], data...)})
+	t.waiting += len(data)
+	t.changed.Signal()
+}
+
+func (t *Tee) pop() chunk {
+	c := t.queue[0]
+	t.queue = t.queue[1:]
+	t.waiting -= len(c.data)
+	return c
+}
+
+func (t *Tee) run() {
+	defer close(t.done)
+	for {
+		t.mu.Lock()
+		for len(t.queue) == 0 && !t.closed {
+			t.changed.Wait()
+		}
+		if len(t.queue) == 0 {
+			t.mu.Unlock()
+			return
+		}
+		gap := t.gap
+		t.gap = 0
+		c := t.pop()
+		t.mu.Unlock()
+
+		if gap > 0 {
+			t.viewer.Gap(gap)
+		}
+		t.viewer.View(c.stream, c.data)
+
+		t.mu.Lock()
+		t.spare = append(t.spare, c.data)
+		t.mu.Unlock()
+	}
+}
