@@ -1,0 +1,80 @@
+package term
+
+import (
+	"bytes"
+	"testing"
+)
+
+// recorder is a viewer that may be held up.
+type recorder struct {
+	hold chan struct{}
+	seen [3]bytes.Buffer
+	gaps []int
+}
+
+func (r *recorder) View(stream int, data []byte) {
+	<-r.hold
+	r.seen[stream].Write(data)
+}
+
+func (r *recorder) Gap(bytes int) { r.gaps = append(r.gaps, bytes) }
+
+func TestTeeKeepsStreamsApart(t *testing.T) {
+	r := &recorder{hold: make(chan struct{})}
+	close(r.hold)
+	tee := NewTee(r)
+	for range 1000 {
+		tee.write(1, []byte("out\n"))
+		tee.write(2, []byte("err\n"))
+	}
+	tee.Close()
+	if r.seen[1].String() != string(bytes.Repeat([]byte("out\n"), 1000)) || r.seen[2].Len() != 4000 || r.gaps != nil {
+		t.Errorf("out %d bytes, err %d bytes, gaps %v", r.seen[1].Len(), r.seen[2].Len(), r.gaps)
+	}
+}
+
+// A viewer that sees nothing for as long as it likes delays no write; what
+// waits is bounded, the end is kept, and the rest is counted.
+func TestTeeDropsWhenTheViewerIsSlow(t *testing.T) {
+	r := &recorder{hold: make(chan struct{})}
+	tee := NewTee(r)
+	block := bytes.Repeat([]byte("x"), 10000)
+	const blocks = 1000
+	for range blocks {
+		tee.write(1, block) // would hang here
+		tee.mu.Lock()
+		waiting := tee.waiting
+		tee.mu.Unlock()
+		if waiting > teeLimit {
+			t.Fatalf("%d bytes wait", waiting)
+		}
+	}
+	tee.write(1, []byte("the end"))
+	close(r.hold)
+	tee.Close()
+	if !bytes.HasSuffix(r.seen[1].Bytes(), []byte("xthe end")) {
+		t.Error("the end was dropped")
+	}
+	dropped := 0
+	for _, n := range r.gaps {
+		dropped += n
+	}
+	if got := r.seen[1].Len() + dropped; dropped == 0 || got != blocks*len(block)+len("the end") {
+		t.Errorf("%d seen and %d dropped", r.seen[1].Len(), dropped)
+	}
+}
+
+func BenchmarkTee(b *testing.B) {
+	block := bytes.Repeat([]byte("[INFO] Downloaded from central: artifact-1.2.3.jar (120 kB at 1.2 MB/s)\n"), 900)
+	b.SetBytes(int64(len(block)))
+	tee := NewTee(discard{})
+	for b.Loop() {
+		tee.write(1, block)
+	}
+	tee.Close()
+}
+
+type discard struct{}
+
+func (discard) View(int, []byte) {}
+func (discard) Gap(int)          {}
