@@ -6,51 +6,42 @@ import (
 	"github.com/agentproxy/agentproxy/wrap/term"
 )
 
-// outputLimit is how much of the end of a command's output is kept, in bytes.
-const outputLimit = 256 << 10
+// outputLimit is how much of the end of each stream is kept at least, in bytes.
+const outputLimit = 128 << 10
 
-// Output remembers the last lines of what a command printed, as a person would
-// have read them. It is a term.Viewer.
+// Output remembers the end of what a command printed. It is a term.Viewer.
 type Output struct {
-	lines [2]term.Lines
-	kept  []byte
+	kept [2][]byte // as written: of standard output, of standard error
 	// lost: what is kept is not all that was printed.
 	lost bool
 }
 
-// NewOutput returns an empty memory.
-func NewOutput() *Output {
-	o := &Output{}
-	for i := range o.lines {
-		o.lines[i].Each = o.keep
-	}
-	return o
-}
-
 // View takes the next bytes of standard output (1) or error (2).
-func (o *Output) View(stream int, data []byte) { o.lines[stream-1].Write(data) }
-
-// Gap notes that something is missing.
-func (o *Output) Gap(int) {
-	o.lost = true
-	for i := range o.lines {
-		o.lines[i].Break()
-	}
-}
-
-func (o *Output) keep(line []byte) {
-	if len(o.kept)+len(line) >= 2*outputLimit {
-		o.kept = append(o.kept[:0], o.kept[len(o.kept)-min(outputLimit, len(o.kept)):]...)
+func (o *Output) View(stream int, data []byte) {
+	kept := &o.kept[stream-1]
+	if len(*kept)+len(data) > 4*outputLimit {
+		*kept = append((*kept)[:0], last(*kept, outputLimit)...)
+		data = last(data, 3*outputLimit)
 		o.lost = true
 	}
-	o.kept = append(append(o.kept, line...), '\n')
+	*kept = append(*kept, data...)
 }
 
-// Omits tells that the command is known not to have printed the text: all that
-// it printed was seen, and the text is not there.
+func last(data []byte, n int) []byte { return data[max(0, len(data)-n):] }
+
+// Gap notes that something is missing.
+func (o *Output) Gap(int) { o.lost = true }
+
+// Omits tells that the command is known not to have printed the text on any
+// line: all that it printed was seen, and the text is not there.
 func (o *Output) Omits(text string) bool {
-	for i := range o.lines {
-		o.lines[i].Break()
+	found := o.lost
+	lines := term.Lines{Each: func(line []byte) {
+		found = found || bytes.Contains(bytes.ToLower(line), bytes.ToLower([]byte(text)))
+	}}
+	for _, kept := range o.kept {
+		lines.Write(kept)
+		lines.Break()
 	}
-	return !o.lost && !bytes.Contains(bytes.ToLower(o.kept), bytes.ToLower([]byte(text)))
+	return !found
 }

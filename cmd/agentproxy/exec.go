@@ -81,7 +81,7 @@ func runExec(ctx context.Context, f execFlags, argv []string) error {
 	if err != nil {
 		return err
 	}
-	output := wrap.NewOutput()
+	output := &wrap.Output{}
 	result, err := wrap.Run(plan, output)
 	if err != nil {
 		return err

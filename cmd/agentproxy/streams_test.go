@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -254,5 +255,25 @@ func TestStopAndResume(t *testing.T) {
 	cmd.Wait()
 	if string(rest) != "after\n" || cmd.ProcessState.ExitCode() != 7 {
 		t.Errorf("then %q, %v", rest, cmd.ProcessState)
+	}
+}
+
+// A flood passes whole and in order, to a reader that reads at its own pace.
+func TestFlood(t *testing.T) {
+	env := sandbox(t)
+	cmd := agentproxy(t, env, "exec", "--", "seq", "1", "3000000")
+	lines := bufio.NewScanner(onPipe(t, cmd))
+	n := 0
+	for lines.Scan() {
+		if n++; lines.Text() != strconv.Itoa(n) {
+			t.Fatalf("line %d is %q", n, lines.Text())
+		}
+		if n%1000000 == 0 {
+			time.Sleep(50 * time.Millisecond) // the pipe fills up
+		}
+	}
+	cmd.Wait()
+	if n != 3000000 || !cmd.ProcessState.Success() {
+		t.Errorf("%d lines, %v", n, cmd.ProcessState)
 	}
 }

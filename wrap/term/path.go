@@ -2,6 +2,7 @@ package term
 
 import (
 	"errors"
+	"io"
 	"os"
 	"sync"
 	"syscall"
@@ -11,7 +12,7 @@ import (
 
 const (
 	bufferSize = 64 << 10
-	// bulkSize is a pipe's capacity once it has proved to be busy.
+	// bulkSize is the capacity, in bytes, of a pipe that has proved to be busy.
 	bulkSize = 1 << 20
 	// busyReads in a row that filled the buffer prove it.
 	busyReads = 16
@@ -32,7 +33,8 @@ type path struct {
 
 	mu    sync.Mutex // held while bytes are under way
 	buf   []byte
-	full  int // reads in a row that filled buf
+	full  int   // reads in a row that filled buf
+	bulk  *bulk // once the path is busy, where there is such a thing
 	ended bool
 }
 
@@ -81,43 +83,47 @@ func (p *path) drain() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for passed := 0; passed < bulkSize && !p.ended; {
-		n, err := unix.Read(p.fd, p.buf)
+		n, err := p.pass()
 		switch {
 		case errors.Is(err, syscall.EINTR):
 			continue
 		case errors.Is(err, syscall.EAGAIN):
 			return false
-		case err != nil || n == 0: // EIO: no one has the pseudo terminal open any more
+		case err != nil: // io.EOF, or EIO: no one has the pseudo terminal open any more
 			p.finish()
-			return true
 		}
-		data := p.buf[:n]
-		if p.screen != nil {
-			data = p.screen.data(data)
-		}
-		if write(p.out, data) != nil {
-			p.finish()
-			return true
-		}
-		p.tee.write(p.out, data)
 		passed += n
-		p.widen(n)
 	}
 	return p.ended
 }
 
-// widen gives a busy pipe more room: fewer turns between the processes. A
-// quiet one keeps the usual size, so that its writer cannot run further ahead
-// of its reader than it would alone.
-func (p *path) widen(n int) {
-	if n < len(p.buf) || p.screen != nil {
+// pass passes one portion on and tells its size.
+func (p *path) pass() (int, error) {
+	if p.bulk != nil {
+		return p.bulk.move(p)
+	}
+	n, err := unix.Read(p.fd, p.buf)
+	switch {
+	case err != nil:
+		return 0, err
+	case n == 0:
+		return 0, io.EOF
+	}
+	data := p.buf[:n]
+	if p.screen != nil {
+		data = p.screen.data(data)
+	} else if n < len(p.buf) {
 		p.full = 0
-		return
+	} else if p.full++; p.full == busyReads {
+		// A quiet pipe keeps its size and is read at once: its writer cannot run
+		// further ahead of its reader than it would alone.
+		defer func() { p.bulk = newBulk(p) }()
 	}
-	if p.full++; p.full == busyReads {
-		setPipeSize(p.fd, bulkSize)
-		p.buf = make([]byte, 4*bufferSize)
+	if err := write(p.out, data); err != nil {
+		return 0, err
 	}
+	p.tee.write(p.out, data)
+	return n, nil
 }
 
 func (p *path) end() {
@@ -133,12 +139,21 @@ func (p *path) finish() {
 	}
 	p.ended = true
 	p.near.Close()
+	p.settle()
 	if !p.release {
 		return
 	}
 	if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
 		unix.Dup2(int(null.Fd()), p.out)
 		null.Close()
+	}
+}
+
+// settle lets the viewer have what it was lent.
+func (p *path) settle() {
+	if p.bulk != nil {
+		p.bulk.close()
+		p.bulk = nil
 	}
 }
 

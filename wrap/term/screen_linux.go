@@ -108,8 +108,6 @@ func (s *screen) resize() {
 	}
 }
 
-func setPipeSize(fd, size int) { unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, size) }
-
 // resume takes a pseudo terminal over from the process that made it.
 func resume(master, terminal int) *screen {
 	s := &screen{master: master, terminal: terminal}

@@ -129,6 +129,7 @@ func (s *Streams) Finish() {
 		handOver(left)
 	}
 	for _, p := range s.paths {
+		p.settle()
 		p.near.Close()
 	}
 }

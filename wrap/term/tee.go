@@ -72,6 +72,13 @@ func (t *Tee) write(stream int, data []byte) {
 	t.changed.Signal()
 }
 
+// drop notes bytes that were not even offered.
+func (t *Tee) drop(bytes int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.gap += bytes
+}
+
 func (t *Tee) pop() chunk {
 	c := t.queue[0]
 	t.queue = t.queue[1:]
