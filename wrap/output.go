@@ -20,8 +20,8 @@ type Output struct {
 func (o *Output) View(stream int, data []byte) {
 	kept := &o.kept[stream-1]
 	if len(*kept)+len(data) > 4*outputLimit {
-		*kept = append((*kept)[:0], last(*kept, outputLimit)...)
-		data = last(data, 3*outputLimit)
+		data = last(data, outputLimit)
+		*kept = append((*kept)[:0], last(*kept, outputLimit-len(data))...)
 		o.lost = true
 	}
 	*kept = append(*kept, data...)

@@ -137,27 +137,43 @@ func (a *answering) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// BenchmarkExec measures `exec -- true` with the tunnel up against bare true;
-// the difference is what we cost.
+// BenchmarkExec measures `exec -- true` with the tunnel up against bare true,
+// on pipes and on a terminal; the differences are what we cost.
 func BenchmarkExec(b *testing.B) {
 	env := sandbox(b)
 	if out, err := agentproxy(b, env, "up").CombinedOutput(); err != nil {
 		b.Fatalf("%v: %s", err, out)
 	}
-	b.Run("bare", func(b *testing.B) {
-		for b.Loop() {
-			if err := exec.Command("true").Run(); err != nil {
-				b.Fatal(err)
-			}
+	onPipes := func(cmd *exec.Cmd) error {
+		_, err := cmd.CombinedOutput()
+		return err
+	}
+	onTerminal := func(cmd *exec.Cmd) error {
+		terminal, err := pty.Start(cmd)
+		if err != nil {
+			return err
 		}
-	})
-	b.Run("exec", func(b *testing.B) {
-		for b.Loop() {
-			cmd := exec.Command("agentproxy", "exec", "--", "true")
-			cmd.Env = env
-			if err := cmd.Run(); err != nil {
-				b.Fatal(err)
+		defer terminal.Close()
+		return cmd.Wait()
+	}
+	for _, bm := range []struct {
+		name string
+		argv []string
+		run  func(*exec.Cmd) error
+	}{
+		{"pipes/bare", []string{"true"}, onPipes},
+		{"pipes/exec", []string{"agentproxy", "exec", "--", "true"}, onPipes},
+		{"terminal/bare", []string{"true"}, onTerminal},
+		{"terminal/exec", []string{"agentproxy", "exec", "--", "true"}, onTerminal},
+	} {
+		b.Run(bm.name, func(b *testing.B) {
+			for b.Loop() {
+				cmd := exec.Command(bm.argv[0], bm.argv[1:]...)
+				cmd.Env = env
+				if err := bm.run(cmd); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
-	})
+		})
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -34,15 +35,13 @@ func newBulk(p *path) *bulk {
 	go func() {
 		defer close(b.read)
 		defer reader.Close()
-		buf := make([]byte, 4*bufferSize)
 		for {
-			n, err := unix.Read(in, buf)
-			switch {
-			case errors.Is(err, syscall.EINTR):
-			case err != nil || n == 0:
+			buf := slices.Grow(p.tee.buffer(), 4*bufferSize)
+			n, err := unix.Read(in, buf[:cap(buf)])
+			if n > 0 {
+				p.tee.give(p.out, buf[:n])
+			} else if !errors.Is(err, syscall.EINTR) {
 				return
-			default:
-				p.tee.write(p.out, buf[:n])
 			}
 		}
 	}()

@@ -52,10 +52,28 @@ func (t *Tee) Close() {
 	<-t.done
 }
 
+// write offers a copy of the data.
 func (t *Tee) write(stream int, data []byte) {
-	if t == nil || len(data) == 0 {
-		return
+	if t != nil && len(data) > 0 {
+		t.give(stream, append(t.buffer(), data...))
 	}
+}
+
+// buffer returns an empty buffer, of an earlier chunk where there is one.
+func (t *Tee) buffer() []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := len(t.spare)
+	if n == 0 {
+		return nil
+	}
+	buf := t.spare[n-1]
+	t.spare = t.spare[:n-1]
+	return buf[:0]
+}
+
+// give queues data that is the tee's from now on.
+func (t *Tee) give(stream int, data []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for t.waiting+len(data) > teeLimit && len(t.queue) > 0 {
@@ -63,11 +81,7 @@ func (t *Tee) write(stream int, data []byte) {
 		t.gap += len(oldest.data)
 		t.spare = append(t.spare, oldest.data)
 	}
-	var copied []byte
-	if n := len(t.spare); n > 0 {
-		copied, t.spare = t.spare[n-1], t.spare[:n-1]
-	}
-	t.queue = append(t.queue, chunk{stream, append(copied[:0], data...)})
+	t.queue = append(t.queue, chunk{stream, data})
 	t.waiting += len(data)
 	t.changed.Signal()
 }
