@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"os/exec"
 	"os/signal"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -55,7 +57,7 @@ var forwarded = []os.Signal{
 // minded are the signals of the terminal that we act on ourselves. A stop is
 // not ours to obey: we stop when the command has stopped, and has been heard
 // to its last byte.
-var minded = []os.Signal{syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGWINCH, syscall.SIGCONT}
+var minded = []os.Signal{syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGCONT}
 
 // Run runs the plan and waits for the command. The output, when not nil,
 // remembers what it prints.
@@ -70,6 +72,7 @@ func Run(p Plan, output *Output) (Result, error) {
 	for _, s := range slices.Concat(forwarded, minded) {
 		r.listen(s)
 	}
+	defer signal.Ignore(syscall.SIGTTOU) // what we say at the end may be said in the background
 	defer signal.Stop(r.signals)
 	cmd, err := start(p, r.streams)
 	if err != nil {
@@ -107,6 +110,10 @@ type run struct {
 	streams *term.Streams
 	signals chan os.Signal
 	resumed chan struct{}
+	// stoppedUntil is the time, in nanoseconds, until which a SIGTSTP that we
+	// get to see is the one that has stopped us: by then the terminal may have
+	// another foreground group, which would make it look like somebody's kill.
+	stoppedUntil atomic.Int64
 }
 
 func (r *run) listen(s os.Signal) {
@@ -117,24 +124,18 @@ func (r *run) listen(s os.Signal) {
 
 func (r *run) act(s os.Signal) {
 	switch s {
-	case syscall.SIGWINCH:
-		r.streams.Resize()
 	case syscall.SIGCONT:
 		select {
 		case r.resumed <- struct{}{}:
 		default:
 		}
-	case syscall.SIGTTIN:
-	case syscall.SIGTTOU:
-		// The command has been stopped with us, and that will be seen. When it
-		// has a group of its own (a shell), we write on for that group.
-		if group, err := unix.Getpgid(r.command.Pid); err == nil && group != unix.Getpgrp() {
-			signal.Ignore(syscall.SIGTTOU)
-		}
+	case syscall.SIGTTIN, syscall.SIGTTOU: // the command has got it, too
 	default:
-		if !fromTerminal(s) {
-			r.command.Signal(s)
+		// In this order: we may be stopped in the middle of it.
+		if fromTerminal(s) || s == syscall.SIGTSTP && time.Now().UnixNano() < r.stoppedUntil.Load() {
+			return
 		}
+		r.command.Signal(s)
 	}
 }
 
@@ -160,31 +161,27 @@ func (r *run) wait() (Result, error) {
 // stop stops us as the command has been stopped, so that the shell that waits
 // for us sees it, and returns when we are resumed.
 func (r *run) stop(s syscall.Signal) {
-	if s != syscall.SIGTTOU { // then the terminal refuses what we would write, too
-		r.streams.Flush()
-	}
+	r.streams.Flush()
 	select {
 	case <-r.resumed: // of an earlier time
 	default:
 	}
-	if s != syscall.SIGSTOP {
-		signal.Reset(s)
-	}
-	unix.Kill(os.Getpid(), s)
-	select {
-	case <-r.resumed:
-	case <-time.After(stopDelivery): // nobody could resume us: an orphaned group is not stopped
-	}
+	r.stoppedUntil.Store(math.MaxInt64)
+	withDefault(s, func() {
+		unix.Kill(os.Getpid(), s)
+		select {
+		case <-r.resumed:
+		case <-time.After(stopDelivery): // nobody could resume us: an orphaned group is not stopped
+		}
+	})
+	r.stoppedUntil.Store(time.Now().Add(stopDelivery).UnixNano())
 	r.listen(s)
-	r.streams.Resize()
-	// Whoever resumed us alone meant the command.
-	var ws syscall.WaitStatus
-	if pid, err := syscall.Wait4(r.command.Pid, &ws, unix.WCONTINUED|syscall.WNOHANG, nil); err == nil && pid == 0 {
+	if !continued(r.command.Pid) { // whoever resumed us alone meant the command
 		r.command.Signal(syscall.SIGCONT)
 	}
 }
 
-// stopDelivery is how long our own stop may take to reach us.
+// stopDelivery is how long a stop may take to reach us.
 const stopDelivery = 200 * time.Millisecond
 
 // Replace becomes the command: nothing of us is left between it and whoever

@@ -18,15 +18,13 @@ const (
 	busyReads = 16
 )
 
-// path is the way of one output stream (or of two that are one).
+// path is the way of one output stream, or of two that are one.
 type path struct {
 	near *os.File // our end: what the command writes is read here
 	fd   int      // near's descriptor, never blocking; near.Fd would make it block
 	far  *os.File // the command's end
 	out  int      // where it goes
-	// screen is what a pseudo terminal needs beyond a pipe, or nil.
-	screen *screen
-	tee    *Tee
+	tee  *Tee
 	// release: nobody but the command needs out, so that its reader is to see
 	// the end when the command closes it.
 	release bool
@@ -38,16 +36,8 @@ type path struct {
 	ended bool
 }
 
-func newPipe(out int) (*path, error) {
-	near, far, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	return newPath(near, far, out), nil
-}
-
-func newPath(near, far *os.File, out int) *path {
-	p := &path{near: near, fd: int(near.Fd()), far: far, out: out, buf: make([]byte, bufferSize)}
+func newPath(near *os.File, out int) *path {
+	p := &path{near: near, fd: int(near.Fd()), out: out, buf: make([]byte, bufferSize)}
 	unix.SetNonblock(p.fd, true)
 	return p
 }
@@ -89,7 +79,7 @@ func (p *path) drain() bool {
 			continue
 		case errors.Is(err, syscall.EAGAIN):
 			return false
-		case err != nil: // io.EOF, or EIO: no one has the pseudo terminal open any more
+		case err != nil: // io.EOF, or nobody reads any more
 			p.finish()
 		}
 		passed += n
@@ -110,9 +100,7 @@ func (p *path) pass() (int, error) {
 		return 0, io.EOF
 	}
 	data := p.buf[:n]
-	if p.screen != nil {
-		data = p.screen.data(data)
-	} else if n < len(p.buf) {
+	if n < len(p.buf) {
 		p.full = 0
 	} else if p.full++; p.full == busyReads {
 		// A quiet pipe keeps its size and is read at once: its writer cannot run
@@ -132,7 +120,7 @@ func (p *path) end() {
 	p.finish()
 }
 
-// finish ends the stream: later writers to it get SIGPIPE or EIO.
+// finish ends the stream: later writers to it get SIGPIPE.
 func (p *path) finish() {
 	if p.ended {
 		return
@@ -154,14 +142,6 @@ func (p *path) settle() {
 	if p.bulk != nil {
 		p.bulk.close()
 		p.bulk = nil
-	}
-}
-
-func (p *path) resize() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.screen != nil && !p.ended {
-		p.screen.resize()
 	}
 }
 

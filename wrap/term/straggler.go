@@ -5,8 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 )
@@ -23,11 +21,7 @@ func handOver(paths []*path) {
 	}
 	cmd := exec.Command(self, PassOnCommand)
 	for _, p := range paths {
-		kind := "pipe"
-		if p.screen != nil {
-			kind = "terminal"
-		}
-		cmd.Args = append(cmd.Args, fmt.Sprintf("%d:%s:%d", 3+len(cmd.ExtraFiles), kind, p.out))
+		cmd.Args = append(cmd.Args, fmt.Sprintf("%d:%d", 3+len(cmd.ExtraFiles), p.out))
 		cmd.ExtraFiles = append(cmd.ExtraFiles, p.near)
 		// Only what is still written to is kept open.
 		if p.out == 1 {
@@ -43,9 +37,9 @@ func handOver(paths []*path) {
 	}
 }
 
-// PassOn copies until every stream has ended: "3:pipe:1" names the descriptor
-// to read, what it is, and where it goes. The signals of the terminal were
-// meant for others.
+// PassOn copies until every stream has ended: "3:1" names the descriptor to
+// read and the one it goes to. The signals of the terminal were meant for
+// others.
 func PassOn(args []string) error {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
 	never, end, err := os.Pipe()
@@ -55,23 +49,12 @@ func PassOn(args []string) error {
 	defer end.Close()
 	var loops sync.WaitGroup
 	for _, arg := range args {
-		parts := strings.Split(arg, ":")
-		if len(parts) != 3 {
-			return fmt.Errorf("%s %s: not DESCRIPTOR:KIND:DESCRIPTOR", PassOnCommand, arg)
+		var in, out int
+		if _, err := fmt.Sscanf(arg, "%d:%d", &in, &out); err != nil {
+			return fmt.Errorf("%s %s: not DESCRIPTOR:DESCRIPTOR", PassOnCommand, arg)
 		}
-		in, err := strconv.Atoi(parts[0])
-		if err != nil {
-			return err
-		}
-		out, err := strconv.Atoi(parts[2])
-		if err != nil {
-			return err
-		}
-		p := newPath(os.NewFile(uintptr(in), ""), nil, out)
+		p := newPath(os.NewFile(uintptr(in), ""), out)
 		p.release = true
-		if parts[1] == "terminal" {
-			p.screen = resume(p.fd, out)
-		}
 		loops.Go(func() { p.run(int(never.Fd())) })
 	}
 	loops.Wait()

@@ -3,14 +3,17 @@
 //
 // The command stays in our session and process group, with our controlling
 // terminal and our standard input: job control, Ctrl-C, passwords and
-// typed-ahead keys are the kernel's business, as without us. Only its output
-// streams may be replaced, each by the same kind of thing:
+// typed-ahead keys are the kernel's business, as without us. Only an output
+// stream may be replaced, by a thing of the same kind:
 //
-//	a terminal        a pseudo terminal that passes bytes through untouched;
-//	                  one for both when both are the same terminal
 //	a pipe or socket  a pipe; one for both when both are the same (2>&1)
-//	anything else     nothing: files are sought in and compared with other
-//	                  files, and keep being themselves
+//	/dev/null         a pipe, for errors
+//	anything else     nothing: a file is sought in and compared with other
+//	                  files, and a terminal is more than its output
+//
+// A pseudo terminal that only takes output does not do in a terminal's place:
+// less and more read their keys, and shells control their jobs, through
+// standard error (testdata/conformance/interactive has them all).
 package term
 
 import (
@@ -36,41 +39,38 @@ type Streams struct {
 // nil, gets a copy of what passes. What cannot be watched is inherited.
 func Open(tee *Tee) *Streams {
 	s := &Streams{Out: os.Stdout, Err: os.Stderr, tee: tee}
-	out, err := kindOf(1), kindOf(2)
+	out, err := watchable(1), watchable(2)
 	switch {
-	case out != inherited && out == err && same(1, 2):
-		s.Out = s.through(out, 1, 2)
+	case out && err && same(1, 2):
+		s.Out = s.through(os.Stdout, true)
 		s.Err = s.Out
 	default:
-		if out == piped { // a terminal for output alone belongs to a program that draws on it
-			s.Out = s.through(out, 1)
+		if out {
+			s.Out = s.through(os.Stdout, false)
 		}
-		s.Err = s.through(err, 2)
+		if err {
+			s.Err = s.through(os.Stderr, false)
+		}
 	}
 	return s
 }
 
-// through makes the way that the given descriptors' output takes and returns
-// the command's end of it.
-func (s *Streams) through(k kind, fds ...int) *os.File {
-	own := os.Stdout
-	if fds[0] == 2 {
-		own = os.Stderr
+// through makes a pipe before a stream, or before both when they are one, and
+// returns the command's end of it.
+func (s *Streams) through(stream *os.File, both bool) *os.File {
+	near, far, err := os.Pipe()
+	if err != nil {
+		return stream
 	}
-	var p *path
-	var err error
-	switch k {
-	case piped:
-		p, err = newPipe(fds[0])
-	case terminal:
-		p, err = newTerminal(fds[0])
+	out := 1
+	if stream == os.Stderr {
+		out = 2
 	}
-	if p == nil || err != nil {
-		return own
-	}
-	p.tee, p.release = s.tee, len(fds) == 1 && fds[0] == 1
+	p := newPath(near, out)
+	p.far, p.tee = far, s.tee
+	p.release = out == 1 && !both
 	s.paths = append(s.paths, p)
-	return p.far
+	return far
 }
 
 // Start is called when the command has its ends: ours of them are closed, and
@@ -105,14 +105,6 @@ func (s *Streams) Flush() {
 	}
 }
 
-// Resize carries the terminal's present size over. The kernel told the
-// foreground group before us, so whoever asked meanwhile is told again.
-func (s *Streams) Resize() {
-	for _, p := range s.paths {
-		p.resize()
-	}
-}
-
 // Finish is called when the command has ended. What it wrote is passed on;
 // what others still hold open goes to a process of its own that keeps passing
 // it on, so that they can write for as long as they like.
@@ -138,32 +130,19 @@ func (s *Streams) Finish() {
 // inherited.
 func (s *Streams) Complete() bool { return s.Out != os.Stdout && s.Err != os.Stderr }
 
-// kind is what a descriptor is, as far as it matters here.
-type kind int
-
-const (
-	inherited kind = iota
-	piped
-	terminal
-)
-
-func kindOf(fd int) kind {
+// watchable tells that a pipe can stand before the descriptor.
+func watchable(fd int) bool {
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) != nil {
-		return inherited
+		return false
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFIFO, unix.S_IFSOCK:
-		return piped
-	case unix.S_IFCHR:
-		if isTerminal(fd) {
-			return terminal
-		}
-		if fd == 2 && isNull(st) {
-			return piped // thrown away, and still where failures are told
-		}
+		return true
+	case unix.S_IFCHR: // thrown away, and still where failures are told
+		return fd == 2 && isNull(st)
 	}
-	return inherited
+	return false
 }
 
 func isNull(st unix.Stat_t) bool {
@@ -171,7 +150,7 @@ func isNull(st unix.Stat_t) bool {
 	return unix.Stat(os.DevNull, &null) == nil && null.Rdev == st.Rdev
 }
 
-// same tells that two descriptors are one pipe, socket or terminal.
+// same tells that two descriptors are one pipe or socket.
 func same(a, b int) bool {
 	var x, y unix.Stat_t
 	return unix.Fstat(a, &x) == nil && unix.Fstat(b, &y) == nil && x.Dev == y.Dev && x.Ino == y.Ino && x.Rdev == y.Rdev
