@@ -73,7 +73,6 @@ func Run(p Plan, output *Output) (Result, error) {
 		r.listen(s)
 	}
 	defer signal.Ignore(syscall.SIGTTOU) // what we say at the end may be said in the background
-	defer signal.Stop(r.signals)
 	cmd, err := start(p, r.streams)
 	if err != nil {
 		r.streams.Abandon()
@@ -96,6 +95,7 @@ func Run(p Plan, output *Output) (Result, error) {
 	}()
 	result, err := r.wait()
 	close(done)
+	signal.Stop(r.signals) // a signal is ours alone from now on: a reader that never reads must not hold us
 	r.streams.Finish()
 	if output != nil {
 		tee.Close()

@@ -260,3 +260,33 @@ func TestFlood(t *testing.T) {
 		t.Errorf("%d lines, %v", n, cmd.ProcessState)
 	}
 }
+
+// When the command has ended and nobody reads what it printed, a signal still
+// ends us.
+func TestUnreadOutputHoldsNobody(t *testing.T) {
+	env := sandbox(t)
+	ended := filepath.Join(t.TempDir(), "ended")
+	// More than one pipe holds, less than two do.
+	cmd := agentproxy(t, env, "exec", "--", "sh", "-c", "head -c 100000 /dev/zero; touch "+ended)
+	onPipe(t, cmd)
+	for range 6000 {
+		if _, err := os.Stat(ended); err == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	// The command may have a moment to live; it is gone when its parent has seen it go.
+	waited := make(chan error, 1)
+	go func() { waited <- cmd.Wait() }()
+	for {
+		cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-waited:
+			if ws := cmd.ProcessState.Sys().(syscall.WaitStatus); ws.Signal() != syscall.SIGTERM {
+				t.Errorf("ended with %v", cmd.ProcessState)
+			}
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
