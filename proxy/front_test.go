@@ -295,17 +295,12 @@ func TestUpstreamRefusalKeepsItsWords(t *testing.T) {
 func TestUpstreamUnreachable(t *testing.T) {
 	silent := proxytest.Listen(t, func(c net.Conn) { io.Copy(io.Discard, c) })
 	closing := proxytest.Listen(t, func(c net.Conn) { bufio.NewReader(c).ReadString('\n'); c.Close() })
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.Close()
 	for _, c := range []struct {
 		name, addr string
 		code       int
 		says       string
 	}{
-		{"refused", dead.Addr().String(), 502, "refused"},
+		{"refused", proxytest.Refuse(t), 502, "refused"},
 		{"closes", closing, 502, "cannot be reached"},
 		{"silent", silent, 504, "did not answer in time"},
 	} {

@@ -104,12 +104,7 @@ func sameEverywhere(t *testing.T, res *http.Response, code int, says string) {
 }
 
 func TestUnreachableOrigins(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := l.Addr().String()
-	l.Close()
+	closed := proxytest.Refuse(t)
 	silent := proxytest.Listen(t, func(c net.Conn) { io.Copy(io.Discard, c) })
 	resolver := proxytest.Resolver(t, func(name string) []netip.Addr { return nil })
 	for _, c := range []struct {
