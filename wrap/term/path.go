@@ -42,7 +42,7 @@ func newPath(near *os.File, out int) *path {
 	return p
 }
 
-// run copies until the end of the stream, or until wake is closed.
+// run copies until the end of the stream, or until wake (-1: none) is closed.
 func (p *path) run(wake int) {
 	polled := []unix.PollFd{
 		{Fd: int32(p.fd), Events: unix.POLLIN},

@@ -42,11 +42,6 @@ func handOver(paths []*path) {
 // others.
 func PassOn(args []string) error {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
-	never, end, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer end.Close()
 	var loops sync.WaitGroup
 	for _, arg := range args {
 		var in, out int
@@ -55,7 +50,7 @@ func PassOn(args []string) error {
 		}
 		p := newPath(os.NewFile(uintptr(in), ""), out)
 		p.release = true
-		loops.Go(func() { p.run(int(never.Fd())) })
+		loops.Go(func() { p.run(-1) })
 	}
 	loops.Wait()
 	return nil

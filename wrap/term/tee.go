@@ -10,7 +10,7 @@ const teeLimit = 1 << 20
 type Viewer interface {
 	// View gets the next bytes of a stream (1 or 2); they are lent.
 	View(stream int, data []byte)
-	// Gap tells that as many bytes were not kept before what comes next.
+	// Gap tells that as many bytes hereabouts were not kept.
 	Gap(bytes int)
 }
 
@@ -107,17 +107,19 @@ func (t *Tee) run() {
 		for len(t.queue) == 0 && !t.closed {
 			t.changed.Wait()
 		}
-		if len(t.queue) == 0 {
-			t.mu.Unlock()
-			return
-		}
-		gap := t.gap
+		gap, more := t.gap, len(t.queue) > 0
 		t.gap = 0
-		c := t.pop()
+		var c chunk
+		if more {
+			c = t.pop()
+		}
 		t.mu.Unlock()
 
 		if gap > 0 {
 			t.viewer.Gap(gap)
+		}
+		if !more {
+			return
 		}
 		t.viewer.View(c.stream, c.data)
 

@@ -64,6 +64,17 @@ func TestTeeDropsWhenTheViewerIsSlow(t *testing.T) {
 	}
 }
 
+// What is missing at the very end is told as well.
+func TestTeeTellsTheLastGap(t *testing.T) {
+	r := &recorder{}
+	tee := NewTee(r)
+	tee.drop(5)
+	tee.Close()
+	if len(r.gaps) != 1 || r.gaps[0] != 5 {
+		t.Errorf("gaps %v", r.gaps)
+	}
+}
+
 func BenchmarkTee(b *testing.B) {
 	block := bytes.Repeat([]byte("[INFO] Downloaded from central: artifact-1.2.3.jar (120 kB at 1.2 MB/s)\n"), 900)
 	b.SetBytes(int64(len(block)))
