@@ -79,9 +79,7 @@ func Run(p Plan, output *Output) (Result, error) {
 		return Result{}, err
 	}
 	r.command = cmd.Process
-	if err := r.streams.Start(); err != nil {
-		return Result{}, err
-	}
+	r.streams.Start()
 	done := make(chan struct{})
 	go func() {
 		for {

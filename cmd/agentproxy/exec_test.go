@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -96,18 +95,7 @@ func TestTerminal(t *testing.T) {
 	env := sandbox(t)
 	cmd := agentproxy(t, env, "exec", "--", "sh", "-c",
 		`test -t 0 && test -t 1 && test -t 2 && echo terminal; trap 'echo interrupted' INT; stty size; echo ready; until read line && test -n "$line"; do :; done; echo "read $line"`)
-	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 31, Cols: 97})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tty.Close()
-	screen := make(chan string)
-	go func() {
-		raw, _ := io.ReadAll(&answering{File: tty}) // EIO marks the end of a pty
-		screen <- string(raw)
-	}()
-	cmd.Wait()
-	got := <-screen
+	got := dialog{{"ready", typing("\x03")}, {"interrupted", typing("typed\n")}}.play(t, cmd)
 	for _, want := range []string{"terminal", "31 97", "read typed"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not on the screen: %q", want, got)
@@ -116,25 +104,6 @@ func TestTerminal(t *testing.T) {
 	if n := strings.Count(got, "interrupted"); n != 1 {
 		t.Errorf("interrupted %d times: %q", n, got)
 	}
-}
-
-// answering types Ctrl-C when the screen says "ready", and a line when the
-// program says that it was interrupted.
-type answering struct {
-	*os.File
-	seen  bytes.Buffer
-	typed int
-}
-
-func (a *answering) Read(b []byte) (int, error) {
-	n, err := a.File.Read(b)
-	a.seen.Write(b[:n])
-	script := []struct{ after, keys string }{{"ready", "\x03"}, {"interrupted", "typed\n"}}
-	for a.typed < len(script) && strings.Contains(a.seen.String(), script[a.typed].after) {
-		io.WriteString(a.File, script[a.typed].keys)
-		a.typed++
-	}
-	return n, err
 }
 
 // BenchmarkExec measures `exec -- true` with the tunnel up against bare true,

@@ -40,6 +40,9 @@ type Streams struct {
 func Open(tee *Tee) *Streams {
 	s := &Streams{Out: os.Stdout, Err: os.Stderr, tee: tee}
 	out, err := watchable(1), watchable(2)
+	if !out && !err || s.makeWake() != nil {
+		return s
+	}
 	switch {
 	case out && err && same(1, 2):
 		s.Out = s.through(os.Stdout, true)
@@ -53,6 +56,11 @@ func Open(tee *Tee) *Streams {
 		}
 	}
 	return s
+}
+
+func (s *Streams) makeWake() (err error) {
+	s.wake[0], s.wake[1], err = os.Pipe()
+	return err
 }
 
 // through makes a pipe before a stream, or before both when they are one, and
@@ -75,19 +83,11 @@ func (s *Streams) through(stream *os.File, both bool) *os.File {
 
 // Start is called when the command has its ends: ours of them are closed, and
 // the copying begins.
-func (s *Streams) Start() error {
-	if len(s.paths) == 0 {
-		return nil
-	}
-	var err error
-	if s.wake[0], s.wake[1], err = os.Pipe(); err != nil {
-		return err
-	}
+func (s *Streams) Start() {
 	for _, p := range s.paths {
 		p.far.Close()
 		s.loops.Go(func() { p.run(int(s.wake[0].Fd())) })
 	}
-	return nil
 }
 
 // Abandon undoes Open when the command could not be started.
@@ -153,5 +153,5 @@ func isNull(st unix.Stat_t) bool {
 // same tells that two descriptors are one pipe or socket.
 func same(a, b int) bool {
 	var x, y unix.Stat_t
-	return unix.Fstat(a, &x) == nil && unix.Fstat(b, &y) == nil && x.Dev == y.Dev && x.Ino == y.Ino && x.Rdev == y.Rdev
+	return unix.Fstat(a, &x) == nil && unix.Fstat(b, &y) == nil && x.Dev == y.Dev && x.Ino == y.Ino
 }
