@@ -3,6 +3,10 @@
 package wrap
 
 import (
+	"slices"
+	"strings"
+
+	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/profiles/env"
 )
 
@@ -11,13 +15,28 @@ type Input struct {
 	Argv    []string
 	Environ []string
 	Tunnel  env.Tunnel
+	// Survey is what the profiles say about this command, here.
+	Survey *profiles.Survey
+	// Preloads are the hooks for language runtimes by the names of their facts.
+	// What needs one that is not there is left out.
+	Preloads map[string]string
 }
 
 // Plan is what to run and what was changed for it.
 type Plan struct {
 	Argv    []string `json:"argv"`
 	Environ []string `json:"-"`
-	Changes []Change `json:"environment"`
+	// Tools are the profiles that applied, from the outside in.
+	Tools     []string            `json:"tools"`
+	Changes   []Change            `json:"environment"`
+	Arguments []Arguments         `json:"arguments,omitempty"`
+	Files     []File              `json:"-"`
+	Conflicts []profiles.Conflict `json:"conflicts,omitempty"`
+	Insecure  []profiles.Switch   `json:"-"`
+	Notes     []string            `json:"notes,omitempty"`
+	// Never says of tools in the command that no setting takes them through a
+	// proxy, and what to do.
+	Never []string `json:"never,omitempty"`
 }
 
 // Change is one difference between the user's environment and the command's.
@@ -30,12 +49,171 @@ type Change struct {
 	Reason string `json:"reason"`
 }
 
+// Arguments were inserted behind a command's name.
+type Arguments struct {
+	Insert []string `json:"insert"`
+	Reason string   `json:"reason"`
+}
+
 // NewPlan is a pure function from the input to the plan.
 func NewPlan(in Input) Plan {
-	edits := env.Base(in.Tunnel, in.Environ)
-	p := Plan{Argv: in.Argv, Environ: env.Apply(in.Environ, edits)}
+	w := &planner{in: in, facts: in.Tunnel.Facts(in.Environ)}
+	for name, path := range in.Preloads {
+		w.facts[name] = path
+	}
+	w.files()
+	for _, e := range in.Survey.Env {
+		w.edit(e)
+	}
+	for _, s := range in.Survey.Switches {
+		if s.Variable != "" {
+			w.put(env.Edit{Name: s.Variable, Unset: true, Reason: "it switches verification off, which nothing needs here"})
+		}
+	}
+	w.arguments()
+	p := w.plan
+	p.Environ = env.Apply(in.Environ, w.edits)
+	p.Changes = changes(in.Environ, w.edits)
+	p.Conflicts = in.Survey.Conflicts
+	p.Insecure = in.Survey.Switches
+	for _, t := range in.Survey.Tools {
+		p.Tools = append(p.Tools, t.Name)
+		if t.Note != "" {
+			p.Notes = append(p.Notes, t.Name+": "+t.Note)
+		}
+		if t.Never != "" {
+			p.Never = append(p.Never, t.Name+": "+t.Never)
+		}
+	}
+	return p
+}
+
+// CAs are the files and directories of roots that the environment and the
+// tools' configuration name. They are merged into the bundle, so that what the
+// user trusted stays trusted.
+func CAs(s *profiles.Survey, environ []string) []string {
+	files := s.CAs()
+	for _, e := range s.Env {
+		if e.Value == "{bundle}" || e.Value == "{ca}" {
+			files = append(files, env.Get(environ, e.Set))
+		}
+	}
+	files = append(files, strings.Split(env.Get(environ, "SSL_CERT_DIR"), ":")...)
+	files = slices.DeleteFunc(files, func(s string) bool { return s == "" })
+	slices.Sort(files)
+	return slices.Compact(files)
+}
+
+type planner struct {
+	in    Input
+	facts map[string]string
+	edits []env.Edit
+	plan  Plan
+}
+
+// known tells that everything a template names is there.
+func (w *planner) known(templates ...profiles.Template) bool {
+	for _, t := range templates {
+		for _, name := range t.Names() {
+			if w.facts[name] == "" {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (w *planner) expand(t profiles.Template) string {
+	return t.Expand(func(name string) string { return w.facts[name] })
+}
+
+// edit makes one edit to the environment, on top of those before it.
+func (w *planner) edit(e profiles.Env) {
+	name := e.Name()
+	user, set := w.value(name)
+	switch {
+	case !w.known(e.Value), e.Unset != "" && user == "", e.Keep && set && user != "", e.Unless != "" && strings.Contains(user, e.Unless):
+		return
+	case e.Unset != "":
+		w.put(env.Edit{Name: name, Unset: true, Reason: e.Reason})
+		return
+	}
+	value := w.expand(e.Value)
+	separator := e.Separator
+	if separator == "" {
+		separator = " "
+	}
+	switch {
+	case e.Value == "{ca}" && user != "" && user != value:
+		value = w.facts["bundle"] // the user's own roots are in it
+	case e.Append != "" || e.Prepend != "":
+		value = join(user, value, separator, e.Append != "")
+	}
+	w.put(env.Edit{Name: name, Value: value, Reason: e.Reason})
+}
+
+// join adds to the user's value, unless it is in it already: an exec in an exec
+// adds nothing twice. A value may begin with the separator itself, where an
+// empty first element has a meaning.
+func join(user, value, separator string, behind bool) string {
+	bare := strings.TrimPrefix(value, separator)
+	switch {
+	case strings.Contains(separator+user+separator, separator+bare+separator):
+		return user
+	case user == "":
+		return value
+	case behind:
+		return user + separator + bare
+	}
+	return bare + separator + user
+}
+
+// value is a variable's, with the edits so far.
+func (w *planner) value(name string) (string, bool) {
+	for _, e := range slices.Backward(w.edits) {
+		if e.Name == name {
+			return e.Value, !e.Unset
+		}
+	}
+	return env.Lookup(w.in.Environ, name)
+}
+
+// put records an edit in place of an earlier one of the same variable. A
+// variable that is not there is not removed.
+func (w *planner) put(e env.Edit) {
+	i := slices.IndexFunc(w.edits, func(other env.Edit) bool { return other.Name == e.Name })
+	if i >= 0 {
+		w.edits[i] = e
+		return
+	}
+	if _, set := env.Lookup(w.in.Environ, e.Name); e.Unset && !set {
+		return
+	}
+	w.edits = append(w.edits, e)
+}
+
+// arguments inserts what goes behind the commands' names, the innermost first
+// so that the places of the others stay.
+func (w *planner) arguments() {
+	w.plan.Argv = slices.Clone(w.in.Argv)
+	for _, a := range slices.Backward(w.in.Survey.Argv) {
+		if !w.known(a.Insert...) {
+			continue
+		}
+		var insert []string
+		for _, t := range a.Insert {
+			insert = append(insert, w.expand(t))
+		}
+		w.plan.Argv = slices.Insert(w.plan.Argv, a.Index+1, insert...)
+		w.plan.Arguments = append(w.plan.Arguments, Arguments{insert, a.Reason})
+	}
+	slices.Reverse(w.plan.Arguments)
+}
+
+func changes(environ []string, edits []env.Edit) []Change {
+	var list []Change
 	for _, e := range edits {
-		old, had := env.Lookup(in.Environ, e.Name)
+		old, had := env.Lookup(environ, e.Name)
 		c := Change{Name: e.Name, Action: "add", Value: e.Value, Reason: e.Reason}
 		switch {
 		case e.Unset:
@@ -45,7 +223,7 @@ func NewPlan(in Input) Plan {
 		case had:
 			c.Action = "change"
 		}
-		p.Changes = append(p.Changes, c)
+		list = append(list, c)
 	}
-	return p
+	return list
 }

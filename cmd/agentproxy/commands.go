@@ -31,6 +31,8 @@ type command struct {
 	// define declares the flags and returns what runs once they are parsed.
 	define func(*pflag.FlagSet) action
 	hidden bool
+	// runs is true when the arguments are a command line: its flags are not ours.
+	runs bool
 }
 
 // action runs a command. Its error becomes one line and an exit status.
@@ -38,7 +40,7 @@ type action func(ctx context.Context, args []string) error
 
 // commands is the table, in the order of the help.
 func commands() []*command {
-	return []*command{execCommand(), upCommand(), downCommand(), statusCommand(), serveCommand(), egressCommand(), versionCommand(), daemonCommand(), passOnCommand()}
+	return []*command{execCommand(), upCommand(), downCommand(), statusCommand(), profileCommand(), serveCommand(), egressCommand(), versionCommand(), daemonCommand(), passOnCommand()}
 }
 
 // run dispatches and returns the exit status.
@@ -63,7 +65,7 @@ func run(args []string) int {
 
 func (c *command) run(args []string) error {
 	flags := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
-	flags.SetInterspersed(false)
+	flags.SetInterspersed(!c.runs)
 	flags.SetOutput(io.Discard)
 	flags.Usage = func() {}
 	flags.SortFlags = false

@@ -9,18 +9,23 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/profiles/env"
+	"github.com/agentproxy/agentproxy/profiles/probe"
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/ca"
+	"github.com/agentproxy/agentproxy/proxy/config"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/trust"
 	"github.com/agentproxy/agentproxy/wrap"
+	"github.com/mitchellh/go-homedir"
 	"github.com/spf13/pflag"
 )
 
 func execCommand() *command {
 	return &command{
 		name:  "exec",
+		runs:  true,
 		args:  "[flags] -- <command> [arguments]",
 		short: "Run a command behind the tunnel",
 		examples: `
@@ -81,6 +86,7 @@ func runExec(ctx context.Context, f execFlags, argv []string) error {
 	if err != nil {
 		return err
 	}
+	sayPlan(plan)
 	output := &wrap.Output{}
 	result, err := wrap.Run(plan, output)
 	if err != nil {
@@ -92,6 +98,7 @@ func runExec(ctx context.Context, f execFlags, argv []string) error {
 		if failures, err := run.Failures(ctx); err == nil {
 			sayFailures(failures, output)
 		}
+		sayConflicts(plan)
 	}
 	run.Close()
 	wrap.Exit(result)
@@ -114,43 +121,68 @@ func runUnwatched(ctx context.Context, f execFlags, argv []string, id string) er
 		printPlan(os.Stdout, plan)
 		return nil
 	}
+	sayPlan(plan)
 	return wrap.Replace(plan)
 }
 
+// planFor surveys the command, makes the files that it is pointed at, where
+// they are not up to date, and plans.
 func planFor(tunnel *attach.Tunnel, argv []string, id string) (wrap.Plan, error) {
 	environ := os.Environ()
-	described, err := describe(tunnel, environ)
+	described := env.Tunnel{
+		URL: tunnel.URL(), Host: "127.0.0.1", Port: strconv.Itoa(tunnel.Record.Port), StateDir: tunnel.Dir,
+		JavaStorePassword: trust.JVMPassword, Run: id,
+	}
+	survey, err := surveyFor(described, argv, environ)
 	if err != nil {
 		return wrap.Plan{}, err
 	}
-	described.Run = id
-	return wrap.NewPlan(wrap.Input{Argv: argv, Environ: environ, Tunnel: described}), nil
+	if err := roots(tunnel, wrap.CAs(survey, environ), &described); err != nil {
+		return wrap.Plan{}, err
+	}
+	plan := wrap.NewPlan(wrap.Input{Argv: argv, Environ: environ, Tunnel: described, Survey: survey})
+	return plan, plan.Write()
 }
 
-// describe makes the files that commands are pointed at, where they are not up
-// to date, and returns what the environment must say.
-func describe(t *attach.Tunnel, environ []string) (env.Tunnel, error) {
-	bundle, err := ca.BuildBundle(t.Dir, append(env.UserCAs(environ), t.Record.CAs...)...)
+// versionsFile remembers the versions of programs, in the state directory.
+const versionsFile = "versions.json"
+
+func surveyFor(t env.Tunnel, argv, environ []string) (*profiles.Survey, error) {
+	home, err := homedir.Dir()
 	if err != nil {
-		return env.Tunnel{}, err
+		home = "" // then there is no configuration in it
 	}
-	store, err := trust.JVMTrustStore(bundle.Path)
+	dir, err := os.Getwd()
 	if err != nil {
-		return env.Tunnel{}, err
+		dir = "/"
 	}
-	wgetrc, err := trust.Wgetrc(bundle.Path, env.Get(environ, "SYSTEM_WGETRC"))
+	machine := probe.Open(environ, filepath.Join(t.StateDir, versionsFile))
+	defer machine.Save()
+	return library().Survey(argv, machine.World(home, dir), t.Ours)
+}
+
+// library is the profiles: the user's own, and ours.
+func library() *profiles.Library {
+	dir := ""
+	if path, err := config.Dir(os.Getenv); err == nil {
+		dir = filepath.Join(path, "profiles")
+	}
+	return profiles.Open(dir)
+}
+
+// roots builds the bundle and the truststore, and says where they are.
+func roots(t *attach.Tunnel, users []string, described *env.Tunnel) error {
+	bundle, err := ca.BuildBundle(t.Dir, append(users, t.Record.CAs...)...)
 	if err != nil {
-		return env.Tunnel{}, err
+		return err
 	}
+	described.Bundle = bundle.Path
 	// What is added to a tool's own roots: our certificate alone, unless others
 	// sign as well (an upstream, or origins that are passed through).
-	own := filepath.Join(t.Dir, rundir.CertFile)
+	described.CA = filepath.Join(t.Dir, rundir.CertFile)
 	if len(t.Record.CAs) > 0 {
-		own = bundle.Path
+		described.CA = bundle.Path
 	}
-	return env.Tunnel{
-		URL: t.URL(), Host: "127.0.0.1", Port: strconv.Itoa(t.Record.Port),
-		StateDir: t.Dir, CA: own, Bundle: bundle.Path,
-		JavaStore: store, JavaStorePassword: trust.JVMPassword, Wgetrc: wgetrc,
-	}, nil
+	described.JavaStore, err = trust.JVMTrustStore(bundle.Path)
+	return err
 }

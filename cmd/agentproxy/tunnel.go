@@ -33,7 +33,7 @@ func upCommand() *command {
 					return err
 				}
 				// For who goes on by hand, with this environment's CA files.
-				if _, err := describe(tunnel, os.Environ()); err != nil {
+				if _, err := planFor(tunnel, []string{"true"}, ""); err != nil {
 					return err
 				}
 				fmt.Println(tunnel.URL())

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,9 +120,56 @@ func sayFailures(list []*status.Failure, output *wrap.Output) {
 	}
 }
 
+// sayPlan warns of what switches verification off.
+func sayPlan(p wrap.Plan) {
+	for _, i := range p.Insecure {
+		if i.Variable != "" {
+			say("%s switches verification off; dropped for this command, which works without", i.Text)
+		} else {
+			say("%s switches verification off; leave it out, the command works without", i.Text)
+		}
+	}
+	for _, c := range p.Conflicts {
+		switch {
+		case c.Is == "insecure" && c.Overruled:
+			say("%s switches verification off (%s:%d); overruled for this command, which works without", c.Code, c.File, c.Line)
+		case c.Is == "insecure":
+			say("%s switches verification off (%s:%d); %s", c.Code, c.File, c.Line, c.Advice)
+		}
+	}
+}
+
+// sayConflicts tells, after a failure, of settings that were in the way and
+// could not be overruled, and of tools that no setting reaches.
+func sayConflicts(p wrap.Plan) {
+	for _, c := range p.Conflicts {
+		if !c.Overruled && c.Is != "insecure" {
+			say("%s in %s:%d wins over the tunnel's settings; %s", c.Code, c.File, c.Line, c.Advice)
+		}
+	}
+	for _, text := range p.Never {
+		say("%s", text)
+	}
+}
+
+// printProfiles draws the list of profiles.
+func printProfiles(w io.Writer, rows []profileRow) {
+	for _, r := range rows {
+		summary := r.Summary
+		if r.Never != "" {
+			summary += " (cannot go through a proxy)"
+		}
+		if r.File != "" {
+			summary += " · " + r.File
+		}
+		fmt.Fprintf(w, "%-14s %s\n", r.Name, summary)
+	}
+}
+
 // printPlan shows what is changed for a command, a variable and its reason each.
 func printPlan(w io.Writer, p wrap.Plan) {
 	fmt.Fprintf(w, "run: %s\n", strings.Join(p.Argv, " "))
+	fmt.Fprintf(w, "profiles: %s\n", strings.Join(p.Tools, ", "))
 	sign := map[string]string{"add": "+", "change": "~", "remove": "-"}
 	for _, c := range p.Changes {
 		text := c.Name
@@ -129,6 +177,19 @@ func printPlan(w io.Writer, p wrap.Plan) {
 			text += "=" + c.Value
 		}
 		fmt.Fprintf(w, "%s %s\n      # %s\n", sign[c.Action], text, c.Reason)
+	}
+	for _, a := range p.Arguments {
+		fmt.Fprintf(w, "argument %s\n      # %s\n", strings.Join(a.Insert, " "), a.Reason)
+	}
+	for _, c := range p.Conflicts {
+		effect := "overruled"
+		if !c.Overruled {
+			effect = c.Advice
+		}
+		fmt.Fprintf(w, "conflict %s in %s:%d\n      # %s\n", c.Code, c.File, c.Line, effect)
+	}
+	for _, n := range slices.Concat(p.Notes, p.Never) {
+		fmt.Fprintf(w, "note: %s\n", n)
 	}
 }
 

@@ -75,10 +75,11 @@ func Load(path string, getenv func(string) string) (*Config, error) {
 		explicit = path != ""
 	}
 	if !explicit {
-		var err error
-		if path, err = defaultPath(getenv); err != nil {
+		dir, err := Dir(getenv)
+		if err != nil {
 			return &Config{}, nil // no home: nothing to read
 		}
+		path = filepath.Join(dir, "config.toml")
 	}
 	path, err := homedir.Expand(path)
 	if err != nil {
@@ -97,7 +98,8 @@ func Load(path string, getenv func(string) string) (*Config, error) {
 	return Parse(path, raw)
 }
 
-func defaultPath(getenv func(string) string) (string, error) {
+// Dir is the user's directory for our configuration, which need not exist.
+func Dir(getenv func(string) string) (string, error) {
 	base := getenv("XDG_CONFIG_HOME")
 	if !filepath.IsAbs(base) {
 		home, err := rundir.Home(getenv)
@@ -106,7 +108,7 @@ func defaultPath(getenv func(string) string) (string, error) {
 		}
 		base = filepath.Join(home, ".config")
 	}
-	return filepath.Join(base, "agentproxy", "config.toml"), nil
+	return filepath.Join(base, "agentproxy"), nil
 }
 
 // Parse reads a configuration; path is for messages and relative file names.

@@ -3,7 +3,6 @@ package trust
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/agentproxy/agentproxy/proxy/ca"
@@ -50,32 +49,6 @@ func TestJVMTrustStore(t *testing.T) {
 	}
 	if after, _ := os.Stat(path); !after.ModTime().Equal(before.ModTime()) {
 		t.Error("written again for nothing")
-	}
-}
-
-func TestWgetrcKeepsTheSystems(t *testing.T) {
-	pem := bundle(t)
-	system := filepath.Join(t.TempDir(), "wgetrc")
-	if err := os.WriteFile(system, []byte("tries = 3\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	path, err := Wgetrc(pem, system)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Under a second exec the variable names our own file: nothing is doubled.
-	if again, err := Wgetrc(pem, path); err != nil || again != path {
-		t.Fatal(again, err)
-	}
-	if _, err := Wgetrc(pem, system); err != nil {
-		t.Fatal(err)
-	}
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := string(raw); !strings.HasPrefix(got, "tries = 3\n") || strings.Count(got, "ca_certificate = "+pem) != 1 {
-		t.Errorf("got %q", got)
 	}
 }
 

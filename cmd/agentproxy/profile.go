@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/spf13/pflag"
+)
+
+func profileCommand() *command {
+	return &command{
+		name:  "profile",
+		args:  "list | show <tool> | check <file>",
+		short: "Show what is known about tools",
+		examples: `
+  agentproxy profile show npm                    # what npm gets under exec, and which of its settings lead elsewhere
+  agentproxy profile check ./mytool.txtar        # reads a profile, says where it is wrong, runs its examples`,
+		long: `
+A profile says what one tool needs to go through the tunnel. Yours are files in
+$XDG_CONFIG_HOME/agentproxy/profiles; one with the name of ours replaces it.`,
+		define: func(flags *pflag.FlagSet) action {
+			asJSON := flags.Bool("json", false, "with list: print JSON")
+			return func(_ context.Context, args []string) error {
+				switch {
+				case len(args) == 1 && args[0] == "list":
+					return listProfiles(*asJSON)
+				case len(args) == 2 && args[0] == "show":
+					return showProfile(args[1])
+				case len(args) == 2 && args[0] == "check":
+					return checkProfile(args[1])
+				}
+				return hint(errors.New("profile needs list, show <tool> or check <file>"), "agentproxy profile list")
+			}
+		},
+	}
+}
+
+// profileRow is one profile in the list.
+type profileRow struct {
+	Name     string   `json:"name"`
+	Summary  string   `json:"summary"`
+	Commands []string `json:"commands,omitempty"`
+	// File is the user's, "" for one of ours.
+	File string `json:"file,omitempty"`
+	// Never is set for a tool that cannot work, with what to do instead.
+	Never string `json:"never,omitempty"`
+}
+
+func listProfiles(asJSON bool) error {
+	all := library()
+	var rows []profileRow
+	for _, name := range all.Names() {
+		p, err := all.Named(name)
+		if err != nil {
+			return err
+		}
+		row := profileRow{Name: name, Summary: p.Summary, Commands: p.Commands, Never: p.Never}
+		if strings.Contains(p.File, "/") {
+			row.File = p.File
+		}
+		rows = append(rows, row)
+	}
+	if asJSON {
+		return json.NewEncoder(os.Stdout).Encode(rows)
+	}
+	printProfiles(os.Stdout, rows)
+	return nil
+}
+
+// showProfile prints the file: it is written to be read.
+func showProfile(tool string) error {
+	all := library()
+	_, data, err := all.Read(tool)
+	if errors.Is(err, fs.ErrNotExist) {
+		p, lookup := all.ForCommand(tool)
+		if lookup != nil {
+			return lookup
+		}
+		if p == nil {
+			return hint(fmt.Errorf("no profile covers %q; it gets what every command gets", tool), "agentproxy profile show %s", profiles.BaseName)
+		}
+		_, data, err = all.Read(p.Name)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = os.Stdout.Write(data)
+	return err
+}
+
+func checkProfile(file string) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	p, err := profiles.Parse(file, data)
+	if err != nil {
+		return err
+	}
+	if errs := p.CheckExamples(); len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	fmt.Printf("%s: ok, %d rules, %d examples\n", file, len(p.Rules), len(p.Examples))
+	return nil
+}

@@ -1,0 +1,147 @@
+package profiles
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+//go:embed tools/*.txtar
+var builtIn embed.FS
+
+// BaseName is the profile that applies to every command.
+const BaseName = "base"
+
+// Library is where profiles are: the user's own first, then those built in.
+type Library struct {
+	places []fs.FS
+	dirs   []string // their names, for messages
+	parsed map[string]*Profile
+}
+
+// Open returns the library with the user's profiles in dir, which need not
+// exist.
+func Open(dir string) *Library {
+	tools, err := fs.Sub(builtIn, "tools")
+	if err != nil {
+		panic(err) // the embedded directory has this name
+	}
+	l := &Library{places: []fs.FS{tools}, dirs: []string{""}, parsed: map[string]*Profile{}}
+	if info, err := os.Stat(dir); dir != "" && err == nil && info.IsDir() {
+		l.places = []fs.FS{os.DirFS(dir), tools}
+		l.dirs = []string{dir, ""}
+	}
+	return l
+}
+
+// Names returns the names of all profiles, sorted.
+func (l *Library) Names() []string {
+	var names []string
+	for _, place := range l.places {
+		files, _ := fs.Glob(place, "*"+Ending)
+		for _, f := range files {
+			names = append(names, strings.TrimSuffix(f, Ending))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Read returns a profile's file and where it is.
+func (l *Library) Read(name string) (file string, data []byte, err error) {
+	if strings.ContainsAny(name, "/\\") {
+		return "", nil, fs.ErrNotExist
+	}
+	for i, place := range l.places {
+		data, err = fs.ReadFile(place, name+Ending)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return filepath.Join(l.dirs[i], name+Ending), data, err
+		}
+	}
+	return "", nil, err
+}
+
+// Named returns the profile of that name, nil when there is none.
+func (l *Library) Named(name string) (*Profile, error) {
+	if p, ok := l.parsed[name]; ok {
+		return p, nil
+	}
+	file, data, err := l.Read(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		l.parsed[name] = nil
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	p, err := parse(file, data)
+	if err != nil {
+		return nil, err
+	}
+	l.parsed[name] = p
+	return p, nil
+}
+
+var versionSuffix = regexp.MustCompile(`[-.]?\d[\d.]*$`)
+
+// ForCommand returns the profile that covers a command, given by name or path,
+// nil when none does. The name as it is comes first, then without a version.
+func (l *Library) ForCommand(command string) (*Profile, error) {
+	name := path.Base(command)
+	for _, name := range []string{name, versionSuffix.ReplaceAllString(name, "")} {
+		if name == "" {
+			continue
+		}
+		for _, place := range l.places {
+			if tool := toolFor(place, name); tool != "" {
+				return l.Named(tool)
+			}
+		}
+	}
+	return nil, nil
+}
+
+// toolFor looks for the command in the profiles' lines of commands; no profile
+// is parsed for it.
+func toolFor(place fs.FS, command string) string {
+	files, _ := fs.ReadDir(place, ".")
+	for _, f := range files {
+		if tool, ok := strings.CutSuffix(f.Name(), Ending); ok && commandsLine(beginning(place, f.Name()), command) {
+			return tool
+		}
+	}
+	return ""
+}
+
+// beginning is as much of a file as holds its line of commands.
+func beginning(place fs.FS, name string) []byte {
+	f, err := place.Open(name)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	buf := make([]byte, 1024)
+	n, _ := io.ReadFull(f, buf)
+	return buf[:n]
+}
+
+const commandsKey = "commands = ["
+
+// commandsLine tells whether the line of commands names one.
+func commandsLine(data []byte, command string) bool {
+	data = data[:min(len(data), 1024)]
+	i := bytes.Index(data, []byte(commandsKey))
+	if i < 0 || i > 0 && data[i-1] != '\n' {
+		return false
+	}
+	line, _, _ := bytes.Cut(data[i+len(commandsKey):], []byte("\n"))
+	return bytes.Contains(line, []byte(`"`+command+`"`))
+}

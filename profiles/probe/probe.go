@@ -1,0 +1,139 @@
+// Package probe looks at the machine for a survey: where programs are, what
+// files hold, and which versions programs have. A program is asked for its
+// version once; the answer is remembered by its path, size and time.
+package probe
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/agentproxy/agentproxy/profiles"
+)
+
+// Machine answers a survey's questions. It serves one command line; it is not
+// for concurrent use.
+type Machine struct {
+	environ []string
+	memory  string
+	known   map[string]answer
+	changed bool
+	paths   map[string]string
+}
+
+// answer is what a program said, and the file that said it.
+type answer struct {
+	Version string `json:"version"`
+	Size    int64  `json:"size"`
+	Time    int64  `json:"time"` // nanoseconds
+}
+
+// Open returns the machine as a command with this environment sees it. memory
+// is the file of remembered versions.
+func Open(environ []string, memory string) *Machine {
+	return &Machine{environ: environ, memory: memory, paths: map[string]string{}}
+}
+
+// World is what a survey asks. home may be empty.
+func (m *Machine) World(home, dir string) profiles.World {
+	return profiles.World{
+		Environ: m.environ, Home: home, Dir: dir,
+		LookPath: m.lookPath, Exists: exists, ReadFile: readBeginning, Version: m.version,
+	}
+}
+
+func (m *Machine) lookPath(name string) string {
+	path, ok := m.paths[name]
+	if !ok {
+		path, _ = exec.LookPath(name)
+		if real, err := filepath.EvalSymlinks(path); path != "" && err == nil {
+			path, _ = filepath.Abs(real)
+		}
+		m.paths[name] = path
+	}
+	return path
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// beginning is how much of a file is read.
+const beginning = 64 << 10
+
+func readBeginning(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, os.ErrInvalid
+	}
+	return io.ReadAll(io.LimitReader(f, beginning))
+}
+
+func (m *Machine) version(program string, p profiles.Probe) string {
+	info, err := os.Stat(program)
+	if err != nil {
+		return ""
+	}
+	if m.known == nil {
+		m.known = map[string]answer{}
+		if data, err := os.ReadFile(m.memory); err == nil && json.Unmarshal(data, &m.known) != nil {
+			m.known = map[string]answer{}
+		}
+	}
+	a := answer{Size: info.Size(), Time: info.ModTime().UnixNano()}
+	if old, ok := m.known[program]; ok && old.Size == a.Size && old.Time == a.Time {
+		return old.Version
+	}
+	a.Version = ask(program, p, m.environ)
+	m.known[program] = a
+	m.changed = true
+	return a.Version
+}
+
+// patience is how long a program may take to tell its version.
+const patience = 10 * time.Second
+
+// ask runs a program for its version, away from the project and the terminal.
+func ask(program string, p profiles.Probe, environ []string) string {
+	args := p.Args
+	if len(args) == 0 {
+		args = []string{"--version"}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env, cmd.Dir = environ, "/"
+	cmd.WaitDelay = time.Second
+	out, _ := cmd.CombinedOutput() // some tell it and fail
+	return p.Find(string(out))
+}
+
+// Save remembers what was learned. A failure costs only time: the programs are
+// asked again.
+func (m *Machine) Save() {
+	if !m.changed {
+		return
+	}
+	data, err := json.Marshal(m.known)
+	if err != nil {
+		return
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(m.memory), ".versions.*")
+	if err != nil {
+		return
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(data)
+	if cerr := tmp.Close(); err == nil && cerr == nil {
+		os.Rename(tmp.Name(), m.memory)
+	}
+}

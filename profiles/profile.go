@@ -1,0 +1,169 @@
+// Package profiles is what is known about tools: how each finds its proxy and
+// its roots, which of its settings lead elsewhere, and how its failures read.
+//
+// The knowledge is data, one file per tool in tools/: a txtar archive whose
+// head is TOML (the fields of Profile) and whose sections are real outputs,
+// each named by the class it must get. A file that is put there is found;
+// there is no list.
+package profiles
+
+import "regexp"
+
+// Profile is what one tool needs, and how its failures read.
+type Profile struct {
+	// Name is the file's, without its ending.
+	Name string `toml:"-"`
+	// File is where it was read from.
+	File string `toml:"-"`
+	// Summary says in one line what the tool is.
+	Summary string `toml:"summary"`
+	// Commands are the names that it is called by. A version at the end of a
+	// name (python3.13) need not be listed. They stand on one line, by which a
+	// profile is found without parsing the others.
+	Commands []string `toml:"commands"`
+	// Runtime names the profile of what the tool runs on; it applies first.
+	Runtime string `toml:"runtime"`
+	// Leaf is true for a tool that starts nothing but what its profile covers.
+	// Entries that are "wide" are left out for it.
+	Leaf bool `toml:"leaf"`
+	// Never says in plain words that no setting takes the tool through a
+	// proxy, and what to do instead. It is said when the tool has failed.
+	Never string `toml:"never"`
+	// Note is what else a user of the tool should know.
+	Note string `toml:"note"`
+	// Idempotent are the subcommands that may be run again after a failure.
+	Idempotent []string `toml:"idempotent"`
+
+	Version   Probe      `toml:"version"`
+	Inner     *Inner     `toml:"inner"`
+	Env       []Env      `toml:"env"`
+	Argv      []Argv     `toml:"argv"`
+	Files     []File     `toml:"file"`
+	Insecure  []Insecure `toml:"insecure"`
+	Overrides []Override `toml:"override"`
+}
+
+// Probe is how a tool tells its version.
+type Probe struct {
+	// Args make the tool print it, --version when empty.
+	Args []string `toml:"args"`
+	// Pattern finds it, in its first group; the first number with a dot when
+	// empty.
+	Pattern Pattern `toml:"pattern"`
+	// Command is the program that is asked, the tool itself when empty.
+	Command string `toml:"command"`
+}
+
+// Where limits an entry. Everything that is given must hold.
+type Where struct {
+	// When is a condition on the tool's version, or on that of the tool whose
+	// profile Of names.
+	When Condition `toml:"when"`
+	Of   string    `toml:"of"`
+	// Args are subcommands, one of which is the first argument that is no flag.
+	Args []string `toml:"args"`
+	// Project are files, one of which exists in the nearest directories
+	// upwards of the working directory or of the tool's own script.
+	Project []string `toml:"project"`
+	// Wide is true for what costs or disturbs, and is only wanted where
+	// anything may be started.
+	Wide bool `toml:"wide"`
+}
+
+// Env is one edit to the environment; one of Set, Append, Prepend and Unset
+// names the variable.
+type Env struct {
+	Set     string `toml:"set"`
+	Append  string `toml:"append"`
+	Prepend string `toml:"prepend"`
+	Unset   string `toml:"unset"`
+	// Value is what it becomes, or what is added to the user's own.
+	Value Template `toml:"value"`
+	// Separator stands between the user's value and ours, a space when empty.
+	Separator string `toml:"separator"`
+	// Keep leaves a value of the user's as it is.
+	Keep bool `toml:"keep"`
+	// Unless leaves a value of the user's that holds this text as it is.
+	Unless string `toml:"unless"`
+	Reason string `toml:"reason"`
+	Where
+}
+
+// Name is the variable.
+func (e *Env) Name() string {
+	for _, name := range []string{e.Set, e.Append, e.Prepend, e.Unset} {
+		if name != "" {
+			return name
+		}
+	}
+	return ""
+}
+
+// Argv are arguments that are put behind the command's name, where a tool
+// reads nothing else.
+type Argv struct {
+	Insert []Template `toml:"insert"`
+	// Unless are arguments of the user's beginning that make ours unwanted.
+	Unless []string `toml:"unless"`
+	Reason string   `toml:"reason"`
+	Where
+}
+
+// File is written for the run into the state directory; templates name it
+// {file.NAME}.
+type File struct {
+	Name    string   `toml:"name"`
+	Content Template `toml:"content"`
+	// After is the file of the user's whose content comes first: a path, or
+	// "$VARIABLE or path".
+	After []string `toml:"after"`
+}
+
+// Insecure is a switch that turns verification off: a variable, or arguments.
+type Insecure struct {
+	Variable string `toml:"variable"`
+	// Value is what the variable must hold for it; anything when empty.
+	Value Pattern  `toml:"value"`
+	Flags []string `toml:"flags"`
+}
+
+// Override is a setting in one of the tool's files that wins over the
+// environment.
+type Override struct {
+	// Code is stable: it stands in status documents and verdicts.
+	Code string `toml:"code"`
+	// Files are where the setting may be: ~/x, $VARIABLE, /etc/x, or ./x, which
+	// is looked for in the working directory and upwards.
+	Files []string `toml:"files"`
+	// Match finds the setting; its first group is the value.
+	Match Pattern `toml:"match"`
+	// Is says what the setting does: "proxy", "ca", "insecure" or "other".
+	Is string `toml:"is"`
+	// Env overrules the setting for the run, where the tool allows it.
+	Env  []Env  `toml:"env"`
+	Argv []Argv `toml:"argv"`
+	// Advice is what to do where it cannot be overruled.
+	Advice string `toml:"advice"`
+}
+
+// Rule is how a failure reads.
+type Rule struct {
+	Class Class   `toml:"class"`
+	Match Pattern `toml:"match"`
+	// Fix is what to type or to change, for this tool.
+	Fix string `toml:"fix"`
+}
+
+// Example is a real output, and the class it must get.
+type Example struct {
+	Class Class
+	// Name tells it from others of the class.
+	Name   string
+	Output string
+}
+
+// Pattern is a regular expression (RE2), compiled when it is first used.
+type Pattern string
+
+// Regexp compiles the pattern; that it can be compiled is known from Check.
+func (p Pattern) Regexp() *regexp.Regexp { return regexp.MustCompile(string(p)) }

@@ -1,0 +1,443 @@
+package profiles
+
+import (
+	"bytes"
+	"cmp"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/agentproxy/agentproxy/profiles/env"
+)
+
+// World is what a survey may look at.
+type World struct {
+	Environ   []string
+	Home, Dir string
+	// LookPath returns the program that a name stands for, links resolved, ""
+	// when there is none.
+	LookPath func(name string) string
+	Exists   func(path string) bool
+	// ReadFile returns the beginning of a file, 64 KiB at most.
+	ReadFile func(path string) ([]byte, error)
+	// Version returns a program's version, "" when it does not tell.
+	Version func(program string, p Probe) string
+}
+
+// Survey is what is known about a command before it runs.
+type Survey struct {
+	// Tools are the profiles that apply, from the outside in, a runtime before
+	// what runs on it. The base profile comes first.
+	Tools []Tool
+	// Open is true when the command may start what no profile covers.
+	Open bool
+
+	Env      []Env
+	Argv     []PlacedArgv
+	Files    []UserFile
+	Switches []Switch
+	// Conflicts are settings in files that win over the environment.
+	Conflicts []Conflict
+}
+
+// Tool is one command that was found, and the profile that covers it.
+type Tool struct {
+	*Profile
+	// Command as it was written.
+	Command string
+	// Index is its place in the command line, -1 when it is not there.
+	Index int
+	Args  []string
+}
+
+// PlacedArgv are arguments for the command at Index of the command line.
+type PlacedArgv struct {
+	Argv
+	Index int
+}
+
+// UserFile is a file to be written, behind what the user has.
+type UserFile struct {
+	File
+	Before []byte
+}
+
+// Switch is a setting that turns verification off.
+type Switch struct {
+	// Variable is the one that is dropped, "" for an argument.
+	Variable string
+	// Text is the setting as it was found.
+	Text string
+}
+
+// Conflict is a setting that wins over the environment.
+type Conflict struct {
+	Code string `json:"code"`
+	// Tool is the profile that knows it.
+	Tool string `json:"tool"`
+	File string `json:"file"`
+	// Line is the setting's, from 1.
+	Line int `json:"line"`
+	// Is says what it does: "proxy", "ca", "insecure" or "other".
+	Is string `json:"is"`
+	// Value may hold a password and is never printed.
+	Value string `json:"-"`
+	// Overruled is true when it has no effect on this run.
+	Overruled bool   `json:"overruled"`
+	Advice    string `json:"advice,omitempty"`
+}
+
+// CAs returns the files of roots that the conflicts name.
+func (s *Survey) CAs() []string {
+	var files []string
+	for _, c := range s.Conflicts {
+		if c.Is == "ca" {
+			files = append(files, c.Value)
+		}
+	}
+	return files
+}
+
+// Survey finds the tools that a command line starts, and what their profiles
+// say about it. With ours it tells values that are our own already: an exec in
+// an exec finds the outer one's.
+func (l *Library) Survey(argv []string, w World, ours func(value string) bool) (*Survey, error) {
+	f := finder{library: l, world: w, survey: &Survey{}}
+	base, err := l.Named(BaseName)
+	if err != nil {
+		return nil, err
+	}
+	f.survey.Tools = []Tool{{Profile: base, Index: -1}}
+	if err := f.walk(argv, 0, 0); err != nil {
+		return nil, err
+	}
+	s := f.survey
+	for _, t := range s.Tools {
+		f.choose(t, ours)
+	}
+	return s, nil
+}
+
+type finder struct {
+	library *Library
+	world   World
+	survey  *Survey
+}
+
+// maxDepth is how many commands may run one another.
+const maxDepth = 8
+
+// walk adds the tools of a command. Its name is argv[0]; index is its place in
+// the command line, or -1.
+func (f *finder) walk(argv []string, index, depth int) error {
+	if len(argv) == 0 || depth > maxDepth {
+		return nil
+	}
+	p, err := f.library.ForCommand(argv[0])
+	if err != nil {
+		return err
+	}
+	if p == nil {
+		return f.script(argv, argv[0], depth)
+	}
+	if err := f.add(Tool{p, argv[0], index, argv[1:]}); err != nil {
+		return err
+	}
+	if p.Inner != nil {
+		found, ok := p.Inner.find(argv[1:])
+		switch {
+		case ok && found.text != "":
+			return f.shell(found.text, depth)
+		case ok && found.script != "":
+			return f.script(argv, found.script, depth)
+		case ok && found.index >= 0:
+			next := -1
+			if index >= 0 {
+				next = index + 1 + found.index
+			}
+			return f.walk(argv[1+found.index:], next, depth+1)
+		}
+	}
+	f.survey.Open = f.survey.Open || !p.Leaf
+	return nil
+}
+
+// add puts a tool behind its runtime. One that is there already is not added
+// again.
+func (f *finder) add(t Tool) error {
+	if t.Runtime != "" {
+		runtime, err := f.library.Named(t.Runtime)
+		if err != nil {
+			return err
+		}
+		if runtime != nil {
+			if err := f.add(Tool{runtime, runtime.Commands[0], -1, t.Args}); err != nil {
+				return err
+			}
+		}
+	}
+	known := slices.ContainsFunc(f.survey.Tools, func(other Tool) bool { return other.Profile == t.Profile && t.Index < 0 })
+	if !known {
+		f.survey.Tools = append(f.survey.Tools, t)
+	}
+	return nil
+}
+
+// script adds what a file starts: the interpreter of its first line, or the
+// commands of a shell script. A file that is no script may start anything.
+func (f *finder) script(argv []string, file string, depth int) error {
+	f.survey.Open = true
+	program := file
+	if !strings.Contains(file, "/") || f.world.LookPath(file) != "" {
+		program = f.world.LookPath(file)
+	}
+	if program == "" {
+		return nil
+	}
+	data, err := f.world.ReadFile(program)
+	if err != nil || !bytes.HasPrefix(data, []byte("#!")) {
+		return nil
+	}
+	line, rest, _ := strings.Cut(string(data[2:]), "\n")
+	interpreter := strings.Fields(line)
+	if len(interpreter) > 1 && path.Base(interpreter[0]) == "env" {
+		interpreter = slices.DeleteFunc(interpreter[1:], func(s string) bool { return strings.HasPrefix(s, "-") || isAssignment(s) })
+	}
+	if len(interpreter) == 0 {
+		return nil
+	}
+	p, err := f.library.ForCommand(interpreter[0])
+	if err != nil || p == nil {
+		return err
+	}
+	if p.Inner != nil && p.Inner.Script {
+		return f.shell(rest, depth)
+	}
+	return f.add(Tool{p, interpreter[0], -1, argv[1:]})
+}
+
+// shell adds the commands of shell text.
+func (f *finder) shell(text string, depth int) error {
+	for _, argv := range shellCommands(text) {
+		if err := f.walk(argv, -1, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// choose takes from a profile what applies here.
+func (f *finder) choose(t Tool, ours func(string) bool) {
+	s := f.survey
+	for _, e := range t.Env {
+		if f.applies(t, e.Where) {
+			s.Env = append(s.Env, e)
+		}
+	}
+	for _, a := range t.Argv {
+		if t.Index >= 0 && f.applies(t, a.Where) && !f.given(t.Args, a.Unless) {
+			s.Argv = append(s.Argv, PlacedArgv{a, t.Index})
+		}
+	}
+	for _, file := range t.Files {
+		s.Files = append(s.Files, UserFile{file, f.before(file)})
+	}
+	for _, i := range t.Insecure {
+		f.insecure(t, i)
+	}
+	for _, o := range t.Overrides {
+		f.override(t, o, ours)
+	}
+}
+
+func (f *finder) applies(t Tool, w Where) bool {
+	switch {
+	case w.Wide && !f.survey.Open:
+		return false
+	case len(w.Args) > 0 && !slices.Contains(w.Args, firstWord(t.Args)):
+		return false
+	case len(w.Project) > 0 && !f.inProject(t, w.Project):
+		return false
+	}
+	return w.When.IsZero() || w.When.Holds(f.version(t, w.Of))
+}
+
+// version is the tool's, or that of another profile's tool.
+func (f *finder) version(t Tool, of string) string {
+	command, probe := t.Command, t.Version
+	if of != "" {
+		other, err := f.library.Named(of)
+		if err != nil || other == nil {
+			return ""
+		}
+		command, probe = other.Commands[0], other.Version
+	}
+	program := f.world.LookPath(cmp.Or(probe.Command, command))
+	if program == "" {
+		return ""
+	}
+	return f.world.Version(program, probe)
+}
+
+func firstWord(args []string) string {
+	for _, a := range args {
+		if !strings.HasPrefix(a, "-") {
+			return a
+		}
+	}
+	return ""
+}
+
+// given tells that one of the arguments begins with one of the flags.
+func (f *finder) given(args, flags []string) bool {
+	return slices.ContainsFunc(args, func(arg string) bool {
+		return slices.ContainsFunc(flags, func(flag string) bool { return arg == flag || strings.HasPrefix(arg, flag+"=") })
+	})
+}
+
+// inProject looks for files from the working directory upwards, and from where
+// the tool's script is.
+func (f *finder) inProject(t Tool, files []string) bool {
+	dirs := []string{f.world.Dir}
+	if script := firstWord(t.Args); script != "" {
+		dirs = append(dirs, filepath.Dir(f.absolute(script)))
+	}
+	if program := f.world.LookPath(t.Command); program != "" {
+		dirs = append(dirs, filepath.Dir(program))
+	}
+	return slices.ContainsFunc(dirs, func(dir string) bool {
+		return slices.ContainsFunc(files, func(file string) bool { return f.upwards(dir, file) != "" })
+	})
+}
+
+func (f *finder) absolute(file string) string {
+	if filepath.IsAbs(file) {
+		return file
+	}
+	return filepath.Join(f.world.Dir, file)
+}
+
+// upwards returns the nearest file of that name from dir on, "" when there is
+// none.
+func (f *finder) upwards(dir, file string) string {
+	for {
+		candidate := filepath.Join(dir, file)
+		if f.world.Exists(candidate) {
+			return candidate
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return ""
+		}
+		dir = parent
+	}
+}
+
+// resolve turns a place of a profile into a path, "" when it names none: ~/x,
+// $VARIABLE, $VARIABLE/x, ./x (upwards) or a plain path.
+func (f *finder) resolve(place string) string {
+	switch {
+	case strings.HasPrefix(place, "~/"):
+		return filepath.Join(f.world.Home, place[2:])
+	case strings.HasPrefix(place, "./"):
+		return f.upwards(f.world.Dir, place[2:])
+	case strings.HasPrefix(place, "$"):
+		name, rest, _ := strings.Cut(place[1:], "/")
+		value := env.Get(f.world.Environ, name)
+		if value == "" {
+			return ""
+		}
+		return filepath.Join(value, rest)
+	}
+	return place
+}
+
+// before is the content of the user's file that ours follows, the first that
+// exists.
+func (f *finder) before(file File) []byte {
+	for _, place := range file.After {
+		path := f.resolve(place)
+		if data, err := f.world.ReadFile(path); path != "" && err == nil {
+			return data
+		}
+	}
+	return nil
+}
+
+func (f *finder) insecure(t Tool, i Insecure) {
+	s := f.survey
+	if i.Variable != "" {
+		value, set := env.Lookup(f.world.Environ, i.Variable)
+		if set && (i.Value == "" || i.Value.Regexp().MatchString(value)) {
+			s.Switches = append(s.Switches, Switch{i.Variable, i.Variable + "=" + value})
+		}
+		return
+	}
+	for _, arg := range t.Args {
+		if arg == "--" {
+			return
+		}
+		if slices.ContainsFunc(i.Flags, func(flag string) bool { return isFlag(arg, flag) }) {
+			s.Switches = append(s.Switches, Switch{Text: path.Base(t.Command) + " " + arg})
+		}
+	}
+}
+
+// isFlag tells that arg is the flag: the same, with a value, or in a cluster of
+// single letters such as -sSk.
+func isFlag(arg, flag string) bool {
+	if len(flag) == 2 && flag[0] == '-' {
+		return len(arg) > 1 && arg[0] == '-' && strings.Trim(arg[1:], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ#") == "" && strings.Contains(arg, flag[1:])
+	}
+	return arg == flag || strings.HasPrefix(arg, flag+"=")
+}
+
+// override looks for a setting in the tool's files; the first file that has it
+// counts.
+func (f *finder) override(t Tool, o Override, ours func(string) bool) {
+	for _, place := range o.Files {
+		file := f.resolve(place)
+		if file == "" {
+			continue
+		}
+		data, err := f.world.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		m := o.Match.Regexp().FindSubmatchIndex(data)
+		if m == nil {
+			continue
+		}
+		value := strings.Trim(string(data[m[2]:m[3]]), `"'`)
+		if ours(value) {
+			return
+		}
+		c := Conflict{
+			Code: o.Code, Tool: t.Name, File: file, Line: 1 + bytes.Count(data[:m[2]], []byte("\n")), Is: o.Is, Value: value,
+			Overruled: len(o.Env) > 0 || len(o.Argv) > 0 && t.Index >= 0, Advice: o.Advice,
+		}
+		if o.Is == "ca" {
+			c.Value = f.userPath(file, value)
+		}
+		f.survey.Conflicts = append(f.survey.Conflicts, c)
+		f.survey.Env = append(f.survey.Env, o.Env...)
+		for _, a := range o.Argv {
+			if t.Index >= 0 && !f.given(t.Args, a.Unless) {
+				f.survey.Argv = append(f.survey.Argv, PlacedArgv{a, t.Index})
+			}
+		}
+		return
+	}
+}
+
+// userPath makes a path in a configuration file absolute.
+func (f *finder) userPath(file, value string) string {
+	switch {
+	case strings.HasPrefix(value, "~/"):
+		return filepath.Join(f.world.Home, value[2:])
+	case filepath.IsAbs(value):
+		return value
+	}
+	return filepath.Join(filepath.Dir(file), value)
+}
