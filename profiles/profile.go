@@ -23,6 +23,9 @@ type Profile struct {
 	Commands []string `toml:"commands"`
 	// Runtime names the profile of what the tool runs on; it applies first.
 	Runtime string `toml:"runtime"`
+	// Library is true for what is no command but a library of its Runtime: its
+	// failures read in a way of their own.
+	Library bool `toml:"library"`
 	// Leaf is true for a tool that starts nothing but what its profile covers.
 	// Entries that are "wide" are left out for it.
 	Leaf bool `toml:"leaf"`

@@ -88,17 +88,6 @@ type Conflict struct {
 	Advice    string `json:"advice,omitempty"`
 }
 
-// CAs returns the files of roots that the conflicts name.
-func (s *Survey) CAs() []string {
-	var files []string
-	for _, c := range s.Conflicts {
-		if c.Is == "ca" {
-			files = append(files, c.Value)
-		}
-	}
-	return files
-}
-
 // Survey finds the tools that a command line starts, and what their profiles
 // say about it. With ours it tells values that are our own already: an exec in
 // an exec finds the outer one's.
@@ -117,6 +106,21 @@ func (l *Library) Survey(argv []string, w World, ours func(value string) bool) (
 		f.choose(t, ours)
 	}
 	return s, nil
+}
+
+// Conflicts looks for every setting that any profile knows of.
+func (l *Library) Conflicts(w World, ours func(value string) bool) ([]Conflict, error) {
+	f := finder{library: l, world: w, survey: &Survey{}}
+	for _, name := range l.Names() {
+		p, err := l.Named(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range p.Overrides {
+			f.override(Tool{Profile: p, Index: -1}, o, ours)
+		}
+	}
+	return f.survey.Conflicts, nil
 }
 
 type finder struct {

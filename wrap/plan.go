@@ -8,6 +8,7 @@ import (
 
 	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/profiles/env"
+	"github.com/agentproxy/agentproxy/wrap/gitenv"
 )
 
 // Input is everything that a plan depends on.
@@ -17,6 +18,8 @@ type Input struct {
 	Tunnel  env.Tunnel
 	// Survey is what the profiles say about this command, here.
 	Survey *profiles.Survey
+	// Git is what is known about git here.
+	Git *gitenv.Git
 	// Preloads are the hooks for language runtimes by the names of their facts.
 	// What needs one that is not there is left out.
 	Preloads map[string]string
@@ -65,6 +68,9 @@ func NewPlan(in Input) Plan {
 	for _, e := range in.Survey.Env {
 		w.edit(e)
 	}
+	for _, e := range in.Git.Edits(in.Tunnel.URL, in.Environ) {
+		w.put(e)
+	}
 	for _, s := range in.Survey.Switches {
 		if s.Variable != "" {
 			w.put(env.Edit{Name: s.Variable, Unset: true, Reason: "it switches verification off, which nothing needs here"})
@@ -74,7 +80,7 @@ func NewPlan(in Input) Plan {
 	p := w.plan
 	p.Environ = env.Apply(in.Environ, w.edits)
 	p.Changes = changes(in.Environ, w.edits)
-	p.Conflicts = in.Survey.Conflicts
+	p.Conflicts = slices.Concat(in.Survey.Conflicts, in.Git.Conflicts)
 	p.Insecure = in.Survey.Switches
 	for _, t := range in.Survey.Tools {
 		p.Tools = append(p.Tools, t.Name)
@@ -91,8 +97,13 @@ func NewPlan(in Input) Plan {
 // CAs are the files and directories of roots that the environment and the
 // tools' configuration name. They are merged into the bundle, so that what the
 // user trusted stays trusted.
-func CAs(s *profiles.Survey, environ []string) []string {
-	files := s.CAs()
+func CAs(s *profiles.Survey, git *gitenv.Git, environ []string) []string {
+	var files []string
+	for _, c := range slices.Concat(s.Conflicts, git.Conflicts) {
+		if c.Is == "ca" {
+			files = append(files, c.Value)
+		}
+	}
 	for _, e := range s.Env {
 		if e.Value == "{bundle}" || e.Value == "{ca}" {
 			files = append(files, env.Get(environ, e.Set))

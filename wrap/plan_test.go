@@ -10,6 +10,7 @@ import (
 
 	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/profiles/env"
+	"github.com/agentproxy/agentproxy/wrap/gitenv"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -38,7 +39,8 @@ func planned(t *testing.T, argv []string, w profiles.World) Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewPlan(Input{Argv: argv, Environ: w.Environ, Tunnel: tunnel, Survey: survey})
+	git := gitenv.Survey(gitenv.World{World: w, Config: func() []byte { return nil }}, nil, tunnel.Ours)
+	return NewPlan(Input{Argv: argv, Environ: w.Environ, Tunnel: tunnel, Survey: survey, Git: git})
 }
 
 func TestPlanOfUnknownCommand(t *testing.T) {
@@ -118,7 +120,7 @@ func TestCAs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"/a", "/d1", "/d2", "/outer"}, CAs(survey, environ)); diff != "" {
+	if diff := cmp.Diff([]string{"/a", "/d1", "/d2", "/outer"}, CAs(survey, &gitenv.Git{}, environ)); diff != "" {
 		t.Error(diff)
 	}
 }

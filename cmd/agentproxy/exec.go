@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/profiles/env"
 	"github.com/agentproxy/agentproxy/profiles/probe"
 	"github.com/agentproxy/agentproxy/proxy/attach"
@@ -18,7 +17,7 @@ import (
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/trust"
 	"github.com/agentproxy/agentproxy/wrap"
-	"github.com/mitchellh/go-homedir"
+	"github.com/agentproxy/agentproxy/wrap/gitenv"
 	"github.com/spf13/pflag"
 )
 
@@ -69,20 +68,20 @@ func runExec(ctx context.Context, f execFlags, argv []string) error {
 	if err := f.check(argv); err != nil {
 		return err
 	}
-	id := rand.Text()
-	if f.dryRun || f.noWatch {
-		return runUnwatched(ctx, f, argv, id)
-	}
 	options, err := f.options()
 	if err != nil {
 		return err
+	}
+	id := rand.Text()
+	if f.dryRun || f.noWatch {
+		return runUnwatched(ctx, f, options, argv, id)
 	}
 	tunnel, run, err := attach.Enter(ctx, options, id)
 	if err != nil {
 		return err
 	}
 	sayNotice(tunnel)
-	plan, err := planFor(tunnel, argv, id)
+	plan, err := planFor(tunnel, options.Config, argv, id)
 	if err != nil {
 		return err
 	}
@@ -106,12 +105,12 @@ func runExec(ctx context.Context, f execFlags, argv []string) error {
 }
 
 // runUnwatched prints the plan, or becomes the command.
-func runUnwatched(ctx context.Context, f execFlags, argv []string, id string) error {
-	tunnel, err := f.attach(ctx)
+func runUnwatched(ctx context.Context, f execFlags, options attach.Options, argv []string, id string) error {
+	tunnel, err := attached(ctx, options)
 	if err != nil {
 		return err
 	}
-	plan, err := planFor(tunnel, argv, id)
+	plan, err := planFor(tunnel, options.Config, argv, id)
 	switch {
 	case err != nil:
 		return err
@@ -127,48 +126,29 @@ func runUnwatched(ctx context.Context, f execFlags, argv []string, id string) er
 
 // planFor surveys the command, makes the files that it is pointed at, where
 // they are not up to date, and plans.
-func planFor(tunnel *attach.Tunnel, argv []string, id string) (wrap.Plan, error) {
+func planFor(tunnel *attach.Tunnel, cfg *config.Config, argv []string, id string) (wrap.Plan, error) {
 	environ := os.Environ()
-	described := env.Tunnel{
+	in := wrap.Input{Argv: argv, Environ: environ, Tunnel: env.Tunnel{
 		URL: tunnel.URL(), Host: "127.0.0.1", Port: strconv.Itoa(tunnel.Record.Port), StateDir: tunnel.Dir,
 		JavaStorePassword: trust.JVMPassword, Run: id,
-	}
-	survey, err := surveyFor(described, argv, environ)
-	if err != nil {
+	}}
+	machine := probe.Open(environ, filepath.Join(tunnel.Dir, versionsFile))
+	world := worldOf(machine)
+	var err error
+	if in.Survey, err = library().Survey(argv, world, in.Tunnel.Ours); err != nil {
 		return wrap.Plan{}, err
 	}
-	if err := roots(tunnel, wrap.CAs(survey, environ), &described); err != nil {
+	machine.Save()
+	in.Git = gitenv.Survey(gitenv.Machine(world), cfg.Git.RewriteHosts, in.Tunnel.Ours)
+	if err := roots(tunnel, wrap.CAs(in.Survey, in.Git, environ), &in.Tunnel); err != nil {
 		return wrap.Plan{}, err
 	}
-	plan := wrap.NewPlan(wrap.Input{Argv: argv, Environ: environ, Tunnel: described, Survey: survey})
+	plan := wrap.NewPlan(in)
 	return plan, plan.Write()
 }
 
 // versionsFile remembers the versions of programs, in the state directory.
 const versionsFile = "versions.json"
-
-func surveyFor(t env.Tunnel, argv, environ []string) (*profiles.Survey, error) {
-	home, err := homedir.Dir()
-	if err != nil {
-		home = "" // then there is no configuration in it
-	}
-	dir, err := os.Getwd()
-	if err != nil {
-		dir = "/"
-	}
-	machine := probe.Open(environ, filepath.Join(t.StateDir, versionsFile))
-	defer machine.Save()
-	return library().Survey(argv, machine.World(home, dir), t.Ours)
-}
-
-// library is the profiles: the user's own, and ours.
-func library() *profiles.Library {
-	dir := ""
-	if path, err := config.Dir(os.Getenv); err == nil {
-		dir = filepath.Join(path, "profiles")
-	}
-	return profiles.Open(dir)
-}
 
 // roots builds the bundle and the truststore, and says where they are.
 func roots(t *attach.Tunnel, users []string, described *env.Tunnel) error {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/attach"
+	"github.com/agentproxy/agentproxy/proxy/daemon"
 	"github.com/agentproxy/agentproxy/wrap/term"
 	"github.com/spf13/pflag"
 )
@@ -28,12 +29,16 @@ func upCommand() *command {
 				if err := noArgs("up", args); err != nil {
 					return err
 				}
-				tunnel, err := t.attach(ctx)
+				options, err := t.options()
+				if err != nil {
+					return err
+				}
+				tunnel, err := attached(ctx, options)
 				if err != nil {
 					return err
 				}
 				// For who goes on by hand, with this environment's CA files.
-				if _, err := planFor(tunnel, []string{"true"}, ""); err != nil {
+				if _, err := planFor(tunnel, options.Config, []string{"true"}, ""); err != nil {
 					return err
 				}
 				fmt.Println(tunnel.URL())
@@ -171,7 +176,9 @@ func daemonCommand() *command {
 	return &command{
 		name: attach.SpawnedCommand, hidden: true, short: "Serve the tunnel (started by exec and up)",
 		define: func(*pflag.FlagSet) action {
-			return func(context.Context, []string) error { return attach.BecomeDaemon() }
+			return func(context.Context, []string) error {
+				return attach.BecomeDaemon(func(o *daemon.Options) { o.Tools = toolsOf(o.Config) })
+			}
 		},
 	}
 }

@@ -220,6 +220,19 @@ func printStatus(w io.Writer, d *status.Document, now time.Time) {
 	for _, a := range d.Accommodations {
 		row("note", "%s: %s", a.Code, a.Detail)
 	}
+	if d.GitSSHRewrite {
+		row("git", "SSH remotes of known hosts go over HTTPS")
+	}
+	for _, code := range d.GitConfigConflicts {
+		row("conflict", "%s", code)
+	}
+	for _, c := range d.ToolConflicts {
+		if c.Overruled {
+			row("conflict", "%s in %s: overruled for runs", c.Code, c.File)
+		} else {
+			row("conflict", "%s in %s: %s", c.Code, c.File, c.Advice)
+		}
+	}
 	if len(d.RecentRelayFailures) == 0 {
 		fmt.Fprintln(w, "  no failures")
 		return

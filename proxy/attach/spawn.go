@@ -108,8 +108,9 @@ func openLog(path string) (*os.File, error) {
 }
 
 // BecomeDaemon is what the spawned process does: it reads its options from
-// stdin, serves, and reports readiness or its error on the pipe.
-func BecomeDaemon() error {
+// stdin, which complete may add to, serves, and reports readiness or its error
+// on the pipe.
+func BecomeDaemon(complete func(*daemon.Options)) error {
 	word := os.NewFile(readyFD, "ready")
 	if word == nil {
 		return errors.New("this command is for agentproxy itself")
@@ -120,6 +121,7 @@ func BecomeDaemon() error {
 	if err := json.NewDecoder(os.Stdin).Decode(&o); err != nil {
 		return fmt.Errorf("read options: %w", err)
 	}
+	complete(&o)
 	o.Log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	o.Ready = func(*rundir.Record) {
 		io.WriteString(word, readyWord)

@@ -29,6 +29,14 @@ type Config struct {
 	Egress Egress `toml:"egress"`
 	Policy Policy `toml:"policy"`
 	Front  Front  `toml:"front"`
+	Git    Git    `toml:"git"`
+}
+
+// Git says more about git than can be known.
+type Git struct {
+	// RewriteHosts are hosts whose SSH remotes go over HTTPS, beside the
+	// well-known ones.
+	RewriteHosts []string `toml:"rewrite_hosts"`
 }
 
 // Egress says where requests leave.

@@ -50,6 +50,9 @@ type Options struct {
 	Authorize func(user, password string) bool `json:"-"`
 	// WrapListener may put TLS in front.
 	WrapListener func(net.Listener, *ca.Authority) (net.Listener, error) `json:"-"`
+	// Tools adds to a status document what concerns the tools of this machine,
+	// which the layers above know; nil adds nothing.
+	Tools func(*status.Document) `json:"-"`
 	// Ready is told when connections are accepted.
 	Ready func(*rundir.Record) `json:"-"`
 	Log   *slog.Logger         `json:"-"`
@@ -257,6 +260,9 @@ func (d *daemon) document() *status.Document {
 	if d.egress != nil && o.Config.Rules().Lab {
 		doc.Accommodations = append(doc.Accommodations, status.Accommodation{Code: "documentation_addresses", Count: 1,
 			Detail: "this machine's own addresses come from the documentation ranges (RFC 5737), so names may resolve into them"})
+	}
+	if o.Tools != nil {
+		o.Tools(doc)
 	}
 	return doc
 }

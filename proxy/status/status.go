@@ -90,6 +90,9 @@ type Document struct {
 	// Accommodations are things done for clients that could not be served
 	// otherwise, each with its code.
 	Accommodations []Accommodation `json:"accommodations,omitempty"`
+	// ToolConflicts are settings in tools' files, other than git's, that win
+	// over what runs get.
+	ToolConflicts []Conflict `json:"toolConflicts,omitempty"`
 	// Connections counts the tunnels open now, Tunnels all since the start.
 	Connections int64 `json:"connections,omitempty"`
 	Tunnels     int64 `json:"tunnels,omitempty"`
@@ -97,6 +100,19 @@ type Document struct {
 	Runs int `json:"runs,omitempty"`
 	// IdleExit is after how much idleness the daemon leaves, "" for never.
 	IdleExit string `json:"idleExit,omitempty"`
+}
+
+// Conflict is a setting of a tool that wins over the environment.
+type Conflict struct {
+	// Code is stable.
+	Code string `json:"code"`
+	// Tool is the profile that knows the setting, File where it stands.
+	Tool string `json:"tool"`
+	File string `json:"file"`
+	// Overruled is true when runs are not affected.
+	Overruled bool `json:"overruled"`
+	// Advice is what to do when they are.
+	Advice string `json:"advice,omitempty"`
 }
 
 // Accommodation records that a client was carried although it asked in a way
