@@ -199,7 +199,7 @@ func TestFindsToolsThroughWrappers(t *testing.T) {
 		for _, word := range strings.Fields(line) {
 			argv = append(argv, strings.ReplaceAll(word, "§", " "))
 		}
-		s, err := l.Survey(argv, w, func(string) bool { return false })
+		s, err := l.Survey(argv, w)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -260,7 +260,7 @@ reason = "r"
 		{[]string{"tool", "--rc=mine"}, machine(map[string]string{"tool": "2.0"}, marker), []string{"ALWAYS", "NEW", "PROJECT"}, 0},
 		{[]string{"tool"}, machine(nil, nil), []string{"ALWAYS"}, 1},
 	} {
-		s, err := l.Survey(c.argv, c.w, func(string) bool { return false })
+		s, err := l.Survey(c.argv, c.w)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -299,29 +299,26 @@ env = [{set = "TOOL_CA", value = "{bundle}", reason = "r"}]
 	files := map[string]string{"/home/.toolrc": "x\n\nproxy = http://u:secret@p:1\nca=mine.pem\n"}
 	w := machine(nil, files)
 	w.Environ = []string{"TOOL_INSECURE=1"}
-	ours := func(v string) bool { return v == "http://ours" }
-	s, err := l.Survey([]string{"tool", "-sSk", "x"}, w, ours)
+	s, err := l.Survey([]string{"tool", "-sSk", "x"}, w)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []Conflict{
 		{Code: "tool_proxy", Tool: "tool", File: "/home/.toolrc", Line: 3, Is: "proxy", Value: "http://u:secret@p:1", Advice: "remove it"},
-		{Code: "tool_ca", Tool: "tool", File: "/home/.toolrc", Line: 4, Is: "ca", Value: "/home/mine.pem", Overruled: true},
+		{Code: "tool_ca", Tool: "tool", File: "/home/.toolrc", Line: 4, Is: "ca", Value: "/home/mine.pem", Overruled: true,
+			Env: []Env{{Set: "TOOL_CA", Value: "{bundle}", Reason: "r"}}},
 	}
-	if diff := cmp.Diff(want, s.Conflicts); diff != "" {
+	if diff := cmp.Diff(want, s.Conflicts, cmp.AllowUnexported(Condition{})); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]Switch{{"TOOL_INSECURE", "TOOL_INSECURE=1"}, {"", "tool -sSk"}}, s.Switches); diff != "" {
 		t.Error(diff)
 	}
-	if len(s.Env) != 1 || s.Env[0].Set != "TOOL_CA" {
-		t.Errorf("edits %v", s.Env)
-	}
 
-	files["/home/p/.toolrc"] = "proxy = http://ours\n"
+	files["/home/p/.toolrc"] = "proxy = http://nearer\n"
 	w.Environ = nil
-	if s, err = l.Survey([]string{"tool", "--", "-k"}, w, ours); err != nil || len(s.Switches) != 0 || len(s.Conflicts) != 1 {
-		t.Errorf("our own value is no conflict, and -k behind -- no flag: %v, %v, %v", s.Switches, s.Conflicts, err)
+	if s, err = l.Survey([]string{"tool", "--", "-k"}, w); err != nil || len(s.Switches) != 0 || s.Conflicts[0].Value != "http://nearer" {
+		t.Errorf("the nearest file counts, and -k behind -- is no flag: %v, %v, %v", s.Switches, s.Conflicts, err)
 	}
 }
 
@@ -340,7 +337,7 @@ func TestUsersProfileReplacesOurs(t *testing.T) {
 func BenchmarkSurvey(b *testing.B) {
 	w := machine(map[string]string{"node": "20.20.2"}, nil)
 	for b.Loop() {
-		if _, err := Open("").Survey([]string{"env", "A=1", "node", "x"}, w, func(string) bool { return false }); err != nil {
+		if _, err := Open("").Survey([]string{"env", "A=1", "node", "x"}, w); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -83,15 +83,17 @@ type Conflict struct {
 	Is string `json:"is"`
 	// Value may hold a password and is never printed.
 	Value string `json:"-"`
-	// Overruled is true when it has no effect on this run.
+	// Overruled is true when Env and Argv take its effect on this run away.
 	Overruled bool   `json:"overruled"`
 	Advice    string `json:"advice,omitempty"`
+
+	Env  []Env        `json:"-"`
+	Argv []PlacedArgv `json:"-"`
 }
 
 // Survey finds the tools that a command line starts, and what their profiles
-// say about it. With ours it tells values that are our own already: an exec in
-// an exec finds the outer one's.
-func (l *Library) Survey(argv []string, w World, ours func(value string) bool) (*Survey, error) {
+// say about it.
+func (l *Library) Survey(argv []string, w World) (*Survey, error) {
 	f := finder{library: l, world: w, survey: &Survey{}}
 	base, err := l.Named(BaseName)
 	if err != nil {
@@ -103,13 +105,13 @@ func (l *Library) Survey(argv []string, w World, ours func(value string) bool) (
 	}
 	s := f.survey
 	for _, t := range s.Tools {
-		f.choose(t, ours)
+		f.choose(t)
 	}
 	return s, nil
 }
 
 // Conflicts looks for every setting that any profile knows of.
-func (l *Library) Conflicts(w World, ours func(value string) bool) ([]Conflict, error) {
+func (l *Library) Conflicts(w World) ([]Conflict, error) {
 	f := finder{library: l, world: w, survey: &Survey{}}
 	for _, name := range l.Names() {
 		p, err := l.Named(name)
@@ -117,7 +119,7 @@ func (l *Library) Conflicts(w World, ours func(value string) bool) ([]Conflict, 
 			return nil, err
 		}
 		for _, o := range p.Overrides {
-			f.override(Tool{Profile: p, Index: -1}, o, ours)
+			f.override(Tool{Profile: p, Index: -1}, o)
 		}
 	}
 	return f.survey.Conflicts, nil
@@ -232,7 +234,7 @@ func (f *finder) shell(text string, depth int) error {
 }
 
 // choose takes from a profile what applies here.
-func (f *finder) choose(t Tool, ours func(string) bool) {
+func (f *finder) choose(t Tool) {
 	s := f.survey
 	for _, e := range t.Env {
 		if f.applies(t, e.Where) {
@@ -251,7 +253,7 @@ func (f *finder) choose(t Tool, ours func(string) bool) {
 		f.insecure(t, i)
 	}
 	for _, o := range t.Overrides {
-		f.override(t, o, ours)
+		f.override(t, o)
 	}
 }
 
@@ -399,7 +401,7 @@ func isFlag(arg, flag string) bool {
 
 // override looks for a setting in the tool's files; the first file that has it
 // counts.
-func (f *finder) override(t Tool, o Override, ours func(string) bool) {
+func (f *finder) override(t Tool, o Override) {
 	for _, place := range o.Files {
 		file := f.resolve(place)
 		if file == "" {
@@ -413,24 +415,20 @@ func (f *finder) override(t Tool, o Override, ours func(string) bool) {
 		if m == nil {
 			continue
 		}
-		value := strings.Trim(string(data[m[2]:m[3]]), `"'`)
-		if ours(value) {
-			return
-		}
 		c := Conflict{
-			Code: o.Code, Tool: t.Name, File: file, Line: 1 + bytes.Count(data[:m[2]], []byte("\n")), Is: o.Is, Value: value,
-			Overruled: len(o.Env) > 0 || len(o.Argv) > 0 && t.Index >= 0, Advice: o.Advice,
+			Code: o.Code, Tool: t.Name, File: file, Line: 1 + bytes.Count(data[:m[2]], []byte("\n")), Is: o.Is,
+			Value: strings.Trim(string(data[m[2]:m[3]]), `"'`), Advice: o.Advice, Env: o.Env,
 		}
 		if o.Is == "ca" {
-			c.Value = f.userPath(file, value)
+			c.Value = f.userPath(file, c.Value)
 		}
-		f.survey.Conflicts = append(f.survey.Conflicts, c)
-		f.survey.Env = append(f.survey.Env, o.Env...)
 		for _, a := range o.Argv {
 			if t.Index >= 0 && !f.given(t.Args, a.Unless) {
-				f.survey.Argv = append(f.survey.Argv, PlacedArgv{a, t.Index})
+				c.Argv = append(c.Argv, PlacedArgv{a, t.Index})
 			}
 		}
+		c.Overruled = len(c.Env) > 0 || len(c.Argv) > 0
+		f.survey.Conflicts = append(f.survey.Conflicts, c)
 		return
 	}
 }

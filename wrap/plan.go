@@ -68,6 +68,14 @@ func NewPlan(in Input) Plan {
 	for _, e := range in.Survey.Env {
 		w.edit(e)
 	}
+	conflicts := conflicting(in.Survey, in.Git, in.Tunnel.Ours)
+	argv := slices.Clone(in.Survey.Argv)
+	for _, c := range conflicts {
+		for _, e := range c.Env {
+			w.edit(e)
+		}
+		argv = append(argv, c.Argv...)
+	}
 	for _, e := range in.Git.Edits(in.Tunnel.URL, in.Environ) {
 		w.put(e)
 	}
@@ -76,11 +84,11 @@ func NewPlan(in Input) Plan {
 			w.put(env.Edit{Name: s.Variable, Unset: true, Reason: "it switches verification off, which nothing needs here"})
 		}
 	}
-	w.arguments()
+	w.arguments(argv)
 	p := w.plan
 	p.Environ = env.Apply(in.Environ, w.edits)
 	p.Changes = changes(in.Environ, w.edits)
-	p.Conflicts = slices.Concat(in.Survey.Conflicts, in.Git.Conflicts)
+	p.Conflicts = conflicts
 	p.Insecure = in.Survey.Switches
 	for _, t := range in.Survey.Tools {
 		p.Tools = append(p.Tools, t.Name)
@@ -94,12 +102,19 @@ func NewPlan(in Input) Plan {
 	return p
 }
 
+// conflicting are the settings that win over the environment. A value that is
+// ours is none: an exec in an exec finds the outer one's.
+func conflicting(s *profiles.Survey, git *gitenv.Git, ours func(string) bool) []profiles.Conflict {
+	others := slices.DeleteFunc(slices.Clone(s.Conflicts), func(c profiles.Conflict) bool { return ours(c.Value) })
+	return append(others, git.Conflicts(ours)...)
+}
+
 // CAs are the files and directories of roots that the environment and the
 // tools' configuration name. They are merged into the bundle, so that what the
 // user trusted stays trusted.
-func CAs(s *profiles.Survey, git *gitenv.Git, environ []string) []string {
+func CAs(s *profiles.Survey, git *gitenv.Git, t env.Tunnel, environ []string) []string {
 	var files []string
-	for _, c := range slices.Concat(s.Conflicts, git.Conflicts) {
+	for _, c := range conflicting(s, git, t.Ours) {
 		if c.Is == "ca" {
 			files = append(files, c.Value)
 		}
@@ -205,9 +220,10 @@ func (w *planner) put(e env.Edit) {
 
 // arguments inserts what goes behind the commands' names, the innermost first
 // so that the places of the others stay.
-func (w *planner) arguments() {
+func (w *planner) arguments(list []profiles.PlacedArgv) {
 	w.plan.Argv = slices.Clone(w.in.Argv)
-	for _, a := range slices.Backward(w.in.Survey.Argv) {
+	slices.SortStableFunc(list, func(a, b profiles.PlacedArgv) int { return a.Index - b.Index })
+	for _, a := range slices.Backward(list) {
 		if !w.known(a.Insert...) {
 			continue
 		}

@@ -35,11 +35,11 @@ func imagined(environ []string, files, versions map[string]string) profiles.Worl
 
 func planned(t *testing.T, argv []string, w profiles.World) Plan {
 	t.Helper()
-	survey, err := profiles.Open("").Survey(argv, w, tunnel.Ours)
+	survey, err := profiles.Open("").Survey(argv, w)
 	if err != nil {
 		t.Fatal(err)
 	}
-	git := gitenv.Survey(gitenv.World{World: w, Config: func() []byte { return nil }}, nil, tunnel.Ours)
+	git := gitenv.Survey(gitenv.World{World: w, Config: func() []byte { return nil }}, nil)
 	return NewPlan(Input{Argv: argv, Environ: w.Environ, Tunnel: tunnel, Survey: survey, Git: git})
 }
 
@@ -116,11 +116,11 @@ func TestWriteFilesOnce(t *testing.T) {
 
 func TestCAs(t *testing.T) {
 	environ := []string{"SSL_CERT_FILE=/a", "CURL_CA_BUNDLE=/a", "SSL_CERT_DIR=/d1:/d2", "PIP_CERT=", "AGENT_PROXY_CA_BUNDLE_PATH=/outer"}
-	survey, err := profiles.Open("").Survey([]string{"unknown"}, imagined(environ, nil, nil), tunnel.Ours)
+	survey, err := profiles.Open("").Survey([]string{"unknown"}, imagined(environ, nil, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"/a", "/d1", "/d2", "/outer"}, CAs(survey, &gitenv.Git{}, environ)); diff != "" {
+	if diff := cmp.Diff([]string{"/a", "/d1", "/d2", "/outer"}, CAs(survey, &gitenv.Git{}, tunnel, environ)); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -10,14 +10,11 @@ import (
 	"strconv"
 
 	"github.com/agentproxy/agentproxy/profiles/env"
-	"github.com/agentproxy/agentproxy/profiles/probe"
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/ca"
-	"github.com/agentproxy/agentproxy/proxy/config"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/trust"
 	"github.com/agentproxy/agentproxy/wrap"
-	"github.com/agentproxy/agentproxy/wrap/gitenv"
 	"github.com/spf13/pflag"
 )
 
@@ -72,16 +69,18 @@ func runExec(ctx context.Context, f execFlags, argv []string) error {
 	if err != nil {
 		return err
 	}
+	environ := os.Environ()
+	known := survey(options.Config, argv, environ)
 	id := rand.Text()
 	if f.dryRun || f.noWatch {
-		return runUnwatched(ctx, f, options, argv, id)
+		return runUnwatched(ctx, f, options, known, argv, environ, id)
 	}
 	tunnel, run, err := attach.Enter(ctx, options, id)
 	if err != nil {
 		return err
 	}
 	sayNotice(tunnel)
-	plan, err := planFor(tunnel, options.Config, argv, id)
+	plan, err := planFor(tunnel, <-known, argv, environ, id)
 	if err != nil {
 		return err
 	}
@@ -105,12 +104,12 @@ func runExec(ctx context.Context, f execFlags, argv []string) error {
 }
 
 // runUnwatched prints the plan, or becomes the command.
-func runUnwatched(ctx context.Context, f execFlags, options attach.Options, argv []string, id string) error {
+func runUnwatched(ctx context.Context, f execFlags, options attach.Options, known <-chan surveyed, argv, environ []string, id string) error {
 	tunnel, err := attached(ctx, options)
 	if err != nil {
 		return err
 	}
-	plan, err := planFor(tunnel, options.Config, argv, id)
+	plan, err := planFor(tunnel, <-known, argv, environ, id)
 	switch {
 	case err != nil:
 		return err
@@ -124,31 +123,22 @@ func runUnwatched(ctx context.Context, f execFlags, options attach.Options, argv
 	return wrap.Replace(plan)
 }
 
-// planFor surveys the command, makes the files that it is pointed at, where
-// they are not up to date, and plans.
-func planFor(tunnel *attach.Tunnel, cfg *config.Config, argv []string, id string) (wrap.Plan, error) {
-	environ := os.Environ()
-	in := wrap.Input{Argv: argv, Environ: environ, Tunnel: env.Tunnel{
+// planFor makes the files that the command is pointed at, where they are not up
+// to date, and plans.
+func planFor(tunnel *attach.Tunnel, known surveyed, argv, environ []string, id string) (wrap.Plan, error) {
+	if known.err != nil {
+		return wrap.Plan{}, known.err
+	}
+	in := wrap.Input{Argv: argv, Environ: environ, Survey: known.tools, Git: known.git, Tunnel: env.Tunnel{
 		URL: tunnel.URL(), Host: "127.0.0.1", Port: strconv.Itoa(tunnel.Record.Port), StateDir: tunnel.Dir,
 		JavaStorePassword: trust.JVMPassword, Run: id,
 	}}
-	machine := probe.Open(environ, filepath.Join(tunnel.Dir, versionsFile))
-	world := worldOf(machine)
-	var err error
-	if in.Survey, err = library().Survey(argv, world, in.Tunnel.Ours); err != nil {
-		return wrap.Plan{}, err
-	}
-	machine.Save()
-	in.Git = gitenv.Survey(gitenv.Machine(world), cfg.Git.RewriteHosts, in.Tunnel.Ours)
-	if err := roots(tunnel, wrap.CAs(in.Survey, in.Git, environ), &in.Tunnel); err != nil {
+	if err := roots(tunnel, wrap.CAs(known.tools, known.git, in.Tunnel, environ), &in.Tunnel); err != nil {
 		return wrap.Plan{}, err
 	}
 	plan := wrap.NewPlan(in)
 	return plan, plan.Write()
 }
-
-// versionsFile remembers the versions of programs, in the state directory.
-const versionsFile = "versions.json"
 
 // roots builds the bundle and the truststore, and says where they are.
 func roots(t *attach.Tunnel, users []string, described *env.Tunnel) error {

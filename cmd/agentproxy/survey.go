@@ -7,6 +7,7 @@ import (
 	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/profiles/probe"
 	"github.com/agentproxy/agentproxy/proxy/config"
+	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/status"
 	"github.com/agentproxy/agentproxy/wrap/gitenv"
 	"github.com/mitchellh/go-homedir"
@@ -34,18 +35,47 @@ func worldOf(m *probe.Machine) profiles.World {
 	return m.World(home, dir)
 }
 
+// surveyed is what is known about a command before it runs.
+type surveyed struct {
+	tools *profiles.Survey
+	git   *gitenv.Git
+	err   error
+}
+
+// versionsFile remembers the versions of programs, in the state directory.
+const versionsFile = "versions.json"
+
+// survey looks at the command and the machine while something else goes on;
+// the result is received.
+func survey(cfg *config.Config, argv, environ []string) <-chan surveyed {
+	done := make(chan surveyed, 1)
+	go func() {
+		memory := ""
+		if dirs, err := rundir.Candidates(os.Getenv); err == nil && len(dirs) > 0 {
+			memory = filepath.Join(dirs[0], versionsFile)
+		}
+		machine := probe.Open(environ, memory)
+		world := worldOf(machine)
+		var s surveyed
+		s.tools, s.err = library().Survey(argv, world)
+		s.git = gitenv.Survey(gitenv.Machine(world), cfg.Git.RewriteHosts)
+		machine.Save()
+		done <- s
+	}()
+	return done
+}
+
 // toolsOf returns what adds to a status document what is known about git and
 // the other tools of this user.
 func toolsOf(cfg *config.Config) func(*status.Document) {
 	return func(doc *status.Document) {
 		world := worldOf(probe.Open(os.Environ(), ""))
-		theirs := func(string) bool { return false }
-		git := gitenv.Survey(gitenv.Machine(world), cfg.Git.RewriteHosts, theirs)
+		git := gitenv.Survey(gitenv.Machine(world), cfg.Git.RewriteHosts)
 		doc.GitConfigInjection, doc.GitSSHRewrite = true, git.Rewrites()
-		for _, c := range git.Conflicts {
+		for _, c := range git.Conflicts(func(string) bool { return false }) {
 			doc.GitConfigConflicts = append(doc.GitConfigConflicts, c.Code)
 		}
-		conflicts, err := library().Conflicts(world, theirs)
+		conflicts, err := library().Conflicts(world)
 		if err != nil {
 			doc.ToolTrustFailureCodes = append(doc.ToolTrustFailureCodes, "profile_unreadable")
 		}

@@ -38,7 +38,8 @@ func upCommand() *command {
 					return err
 				}
 				// For who goes on by hand, with this environment's CA files.
-				if _, err := planFor(tunnel, options.Config, []string{"true"}, ""); err != nil {
+				argv, environ := []string{"true"}, os.Environ()
+				if _, err := planFor(tunnel, <-survey(options.Config, argv, environ), argv, environ, ""); err != nil {
 					return err
 				}
 				fmt.Println(tunnel.URL())

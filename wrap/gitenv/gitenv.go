@@ -22,15 +22,19 @@ var DefaultHosts = []string{"github.com", "gitlab.com", "bitbucket.org"}
 
 // Git is what is known about the user's git before a run.
 type Git struct {
-	// Conflicts are settings that lead past the tunnel.
-	Conflicts []profiles.Conflict
 	// OwnSSH says what of the user's own stands against the rewriting of SSH
 	// remotes, "" when nothing does.
 	OwnSSH string
 
-	hosts   []string
-	cargo   bool
-	overrun []entry // what overrules the conflicts
+	hosts     []string
+	cargo     bool
+	conflicts []conflict
+}
+
+// conflict is a setting that leads past the tunnel, and what overrules it.
+type conflict struct {
+	profiles.Conflict
+	over []entry
 }
 
 // entry is one setting.
@@ -38,6 +42,18 @@ type entry struct{ key, value string }
 
 // Rewrites tells that SSH remotes are rewritten.
 func (g *Git) Rewrites() bool { return g.OwnSSH == "" }
+
+// Conflicts returns the settings that lead past the tunnel. ours tells values
+// that an outer run has set.
+func (g *Git) Conflicts(ours func(value string) bool) []profiles.Conflict {
+	var list []profiles.Conflict
+	for _, c := range g.conflicts {
+		if !ours(c.Value) {
+			list = append(list, c.Conflict)
+		}
+	}
+	return list
+}
 
 // Reason of the edits, for people.
 const reason = "git: what leads past the tunnel is overruled, SSH remotes go over HTTPS"
@@ -50,8 +66,12 @@ func (g *Git) Edits(url string, environ []string) []env.Edit {
 		return nil // git refuses to run with it, and says so
 	}
 	var ours []entry
-	for _, e := range g.overrun {
-		ours = append(ours, entry{e.key, strings.ReplaceAll(e.value, proxyURL, url)})
+	for _, c := range g.conflicts {
+		for _, e := range c.over {
+			if e.value = strings.ReplaceAll(e.value, proxyURL, url); e.value != c.Value {
+				ours = append(ours, e)
+			}
+		}
 	}
 	if g.Rewrites() {
 		ours = append(ours, rewriting(g.hosts)...)

@@ -68,7 +68,7 @@ func TestRewritesUnlessTheUserHasSSH(t *testing.T) {
 		"an agent without keys":   {environ: []string{"SSH_AUTH_SOCK=/agent"}},
 		"settings of the user's":  {environ: []string{"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=a.b", "GIT_CONFIG_VALUE_0=c"}, own: "GIT_CONFIG_COUNT is set"},
 	} {
-		g := Survey(imagined(c.environ, c.files, c.config...), nil, ours)
+		g := Survey(imagined(c.environ, c.files, c.config...), nil)
 		if g.OwnSSH != c.own {
 			t.Errorf("%s: %q, want %q", name, g.OwnSSH, c.own)
 		}
@@ -81,7 +81,7 @@ func TestRewritesUnlessTheUserHasSSH(t *testing.T) {
 
 func TestContinuesTheUsersSettings(t *testing.T) {
 	environ := []string{"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=http.proxy", "GIT_CONFIG_VALUE_0=http://past:1"}
-	g := Survey(imagined(environ, nil, "command line:", "http.proxy\nhttp://past:1"), nil, ours)
+	g := Survey(imagined(environ, nil, "command line:", "http.proxy\nhttp://past:1"), nil)
 	got := edited(environ, g)
 	want := map[string]string{"GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_0": "http.proxy", "GIT_CONFIG_VALUE_0": "http://past:1",
 		"GIT_CONFIG_KEY_1": "http.proxy", "GIT_CONFIG_VALUE_1": url}
@@ -89,7 +89,7 @@ func TestContinuesTheUsersSettings(t *testing.T) {
 		t.Error(diff)
 	}
 	broken := []string{"GIT_CONFIG_COUNT=2", "GIT_CONFIG_KEY_0=a.b", "GIT_CONFIG_VALUE_0=c"}
-	if edits := Survey(imagined(broken, nil), nil, ours).Edits(url, broken); len(edits) > 0 {
+	if edits := Survey(imagined(broken, nil), nil).Edits(url, broken); len(edits) > 0 {
 		t.Errorf("settings that git refuses were mended: %v", edits)
 	}
 }
@@ -107,9 +107,9 @@ func TestConflicts(t *testing.T) {
 		"file:.git/config", "url.https://mirror.test/.insteadof\nhttps://github.com/",
 		"file:.git/config", "core.bare\nfalse",
 	}
-	g := Survey(imagined(nil, map[string]string{"/home/.gitconfig": file}, config...), nil, ours)
+	g := Survey(imagined(nil, map[string]string{"/home/.gitconfig": file}, config...), nil)
 	var got []string
-	for _, c := range g.Conflicts {
+	for _, c := range g.Conflicts(ours) {
 		got = append(got, c.Code+" "+c.Is+" "+filepath.Base(c.File))
 		if c.Overruled == (c.Code == CodeHTTPToSSH) || !c.Overruled && c.Advice == "" {
 			t.Errorf("%+v", c)
@@ -153,7 +153,7 @@ func TestRealGit(t *testing.T) {
 		return strings.TrimSpace(string(out))
 	}
 	machine := Machine(probe.Open(environ, "").World(home, home))
-	g := Survey(machine, []string{"git.corp.test"}, ours)
+	g := Survey(machine, []string{"git.corp.test"})
 	after := env.Apply(environ, g.Edits(url, environ))
 	for _, c := range []struct {
 		args []string
@@ -173,7 +173,7 @@ func TestRealGit(t *testing.T) {
 		}
 	}
 	// An exec in an exec adds nothing.
-	inner := Survey(Machine(probe.Open(after, "").World(home, home)), []string{"git.corp.test"}, ours)
+	inner := Survey(Machine(probe.Open(after, "").World(home, home)), []string{"git.corp.test"})
 	if edits := inner.Edits(url, after); len(edits) > 0 {
 		t.Errorf("twice: %v", edits)
 	}

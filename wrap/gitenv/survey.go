@@ -21,16 +21,15 @@ type World struct {
 }
 
 // Survey looks for settings that lead past the tunnel, and for an SSH set-up of
-// the user's own. ours tells values that an outer run has set. hosts are
-// rewritten beside DefaultHosts.
-func Survey(w World, hosts []string, ours func(string) bool) *Git {
+// the user's own. hosts are rewritten beside DefaultHosts.
+func Survey(w World, hosts []string) *Git {
 	g := &Git{hosts: slices.Concat(DefaultHosts, hosts), cargo: w.LookPath("git") != ""}
 	var settings []setting
 	if suspicious(w) {
 		settings = parseConfig(w.Config())
 	}
 	for _, s := range settings {
-		g.judge(w, s, ours)
+		g.judge(w, s)
 	}
 	g.OwnSSH = ownSSH(w, g.hosts, settings)
 	return g
@@ -117,28 +116,24 @@ const (
 // judge records a setting that leads past the tunnel, and what overrules it.
 // The kinds of keys are those of git-config(1); section and variable come in
 // lower case.
-func (g *Git) judge(w World, s setting, ours func(string) bool) {
-	if ours(s.value) {
-		return
-	}
+func (g *Git) judge(w World, s setting) {
 	section, rest, _ := strings.Cut(s.key, ".")
 	dot := strings.LastIndexByte(rest, '.')
 	name := rest[dot+1:]
 	of := strings.TrimSuffix(rest[:dot+1], ".")
-	c := profiles.Conflict{Tool: "git", Value: s.value}
-	var over []entry
+	c := conflict{Conflict: profiles.Conflict{Tool: "git", Value: s.value}}
 	switch {
 	case section == "http" && name == "proxy" && of == "":
-		c.Code, c.Is, over = CodeProxy, "proxy", []entry{{s.key, proxyURL}}
+		c.Code, c.Is, c.over = CodeProxy, "proxy", []entry{{s.key, proxyURL}}
 	case section == "http" && name == "proxy" && !loopback(of):
-		c.Code, c.Is, over = CodeURLProxy, "proxy", []entry{{s.key, proxyURL}}
+		c.Code, c.Is, c.over = CodeURLProxy, "proxy", []entry{{s.key, proxyURL}}
 	case section == "remote" && name == "proxy":
-		c.Code, c.Is, over = CodeRemote, "proxy", []entry{{s.key, proxyURL}}
+		c.Code, c.Is, c.over = CodeRemote, "proxy", []entry{{s.key, proxyURL}}
 	case section == "http" && name == "sslcainfo": // GIT_SSL_CAINFO wins over it
 		c.Code, c.Is, c.Overruled = CodeCA, "ca", true
 		c.Value = w.expand(s.value)
 	case section == "http" && name == "sslverify" && isFalse(s.value):
-		c.Code, c.Is, over = CodeNoVerify, "insecure", []entry{{s.key, "true"}}
+		c.Code, c.Is, c.over = CodeNoVerify, "insecure", []entry{{s.key, "true"}}
 	case section == "url" && name == "insteadof" && strings.HasPrefix(s.value, "https://") && !strings.HasPrefix(of, "http"):
 		c.Code, c.Is = CodeHTTPToSSH, "other"
 		c.Advice = "it sends HTTPS remotes over SSH; remove it, or: git config --global --unset-all url." + of + ".insteadOf"
@@ -146,10 +141,9 @@ func (g *Git) judge(w World, s setting, ours func(string) bool) {
 		return
 	}
 	c.File = w.file(s.origin)
-	c.Overruled = c.Overruled || len(over) > 0
+	c.Overruled = c.Overruled || len(c.over) > 0
 	c.Line = w.line(c.File, name)
-	g.Conflicts = append(g.Conflicts, c)
-	g.overrun = append(g.overrun, over...)
+	g.conflicts = append(g.conflicts, c)
 }
 
 // loopback tells that settings for a URL concern servers on this machine, which
