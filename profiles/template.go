@@ -27,7 +27,9 @@ var factNames = map[string]string{
 	"preload.python":  "the hook for Python, a directory",
 	"preload.ruby":    "the hook for Ruby, a file",
 	"preload.php":     "the hook for PHP, a directory",
-	"nss":             "a directory with an NSS database that trusts the CA",
+	"home":            "the user's home directory",
+	"chromium.home":   "a home directory whose NSS database trusts the CA",
+	"firefox.profile": "a new Firefox profile that trusts the CA",
 }
 
 // FactNames returns the names that templates may hold, with what they are.

@@ -51,6 +51,13 @@ func (p Plan) Write() error {
 	return nil
 }
 
+// Clean removes what was made for the command alone.
+func (p Plan) Clean() {
+	for _, dir := range p.Temporary {
+		os.RemoveAll(dir)
+	}
+}
+
 // behind puts our lines behind the user's, unless they are there already: an
 // exec in an exec finds the outer one's file.
 func behind(before []byte, ours string) []byte {

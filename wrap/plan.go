@@ -3,6 +3,7 @@
 package wrap
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -20,9 +21,9 @@ type Input struct {
 	Survey *profiles.Survey
 	// Git is what is known about git here.
 	Git *gitenv.Git
-	// Preloads are the hooks for language runtimes by the names of their facts.
-	// What needs one that is not there is left out.
-	Preloads map[string]string
+	// Facts are further facts that templates name; see Needs. What names one
+	// that is not there is left out.
+	Facts map[string]string
 }
 
 // Plan is what to run and what was changed for it.
@@ -37,6 +38,8 @@ type Plan struct {
 	Conflicts []profiles.Conflict `json:"conflicts,omitempty"`
 	Insecure  []profiles.Switch   `json:"-"`
 	Notes     []string            `json:"notes,omitempty"`
+	// Temporary are directories that are of no use once the command has ended.
+	Temporary []string `json:"-"`
 	// Never says of tools in the command that no setting takes them through a
 	// proxy, and what to do.
 	Never []string `json:"never,omitempty"`
@@ -61,9 +64,7 @@ type Arguments struct {
 // NewPlan is a pure function from the input to the plan.
 func NewPlan(in Input) Plan {
 	w := &planner{in: in, facts: in.Tunnel.Facts(in.Environ)}
-	for name, path := range in.Preloads {
-		w.facts[name] = path
-	}
+	maps.Copy(w.facts, in.Facts)
 	w.files()
 	for _, e := range in.Survey.Env {
 		w.edit(e)
@@ -100,6 +101,14 @@ func NewPlan(in Input) Plan {
 		}
 	}
 	return p
+}
+
+// Needs tells whether a template that applies names a fact: some cost too much
+// to be made for nothing.
+func Needs(s *profiles.Survey, fact string) bool {
+	names := func(t profiles.Template) bool { return slices.Contains(t.Names(), fact) }
+	return slices.ContainsFunc(s.Env, func(e profiles.Env) bool { return names(e.Value) }) ||
+		slices.ContainsFunc(s.Argv, func(a profiles.PlacedArgv) bool { return slices.ContainsFunc(a.Insert, names) })
 }
 
 // conflicting are the settings that win over the environment. A value that is

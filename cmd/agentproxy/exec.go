@@ -9,12 +9,14 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/profiles/env"
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/ca"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/trust"
 	"github.com/agentproxy/agentproxy/wrap"
+	"github.com/mitchellh/go-homedir"
 	"github.com/spf13/pflag"
 )
 
@@ -69,53 +71,70 @@ func runExec(ctx context.Context, f execFlags, argv []string) error {
 	if err != nil {
 		return err
 	}
-	environ := os.Environ()
-	known := survey(options.Config, argv, environ)
-	id := rand.Text()
+	r := execution{flags: f, options: options, argv: argv, environ: os.Environ(), id: rand.Text()}
+	r.survey = survey(options.Config, argv, r.environ)
 	if f.dryRun || f.noWatch {
-		return runUnwatched(ctx, f, options, known, argv, environ, id)
+		return r.unwatched(ctx)
 	}
-	tunnel, run, err := attach.Enter(ctx, options, id)
+	return r.watched(ctx)
+}
+
+// execution is one exec.
+type execution struct {
+	flags   execFlags
+	options attach.Options
+	argv    []string
+	environ []string
+	id      string
+	survey  <-chan surveyed
+}
+
+// watched runs the command and ends as it ends.
+func (r *execution) watched(ctx context.Context) error {
+	tunnel, attached, err := attach.Enter(ctx, r.options, r.id)
 	if err != nil {
 		return err
 	}
 	sayNotice(tunnel)
-	plan, err := planFor(tunnel, <-known, argv, environ, id)
+	plan, err := r.plan(tunnel)
 	if err != nil {
 		return err
 	}
 	sayPlan(plan)
 	output := &wrap.Output{}
 	result, err := wrap.Run(plan, output)
+	plan.Clean()
 	if err != nil {
 		return err
 	}
 	if !result.OK() {
 		// The command's failure is its own; that ours could not be fetched would
 		// only distract from it.
-		if failures, err := run.Failures(ctx); err == nil {
+		if failures, err := attached.Failures(ctx); err == nil {
 			sayFailures(failures, output)
 		}
 		sayConflicts(plan)
 	}
-	run.Close()
+	attached.Close()
 	wrap.Exit(result)
 	return nil
 }
 
-// runUnwatched prints the plan, or becomes the command.
-func runUnwatched(ctx context.Context, f execFlags, options attach.Options, known <-chan surveyed, argv, environ []string, id string) error {
-	tunnel, err := attached(ctx, options)
+// unwatched prints the plan, or becomes the command.
+func (r *execution) unwatched(ctx context.Context) error {
+	tunnel, err := attached(ctx, r.options)
 	if err != nil {
 		return err
 	}
-	plan, err := planFor(tunnel, <-known, argv, environ, id)
-	switch {
-	case err != nil:
+	plan, err := r.plan(tunnel)
+	if err != nil {
 		return err
-	case f.dryRun && f.json:
+	}
+	defer plan.Clean()
+	switch {
+	case r.flags.json:
 		return json.NewEncoder(os.Stdout).Encode(plan)
-	case f.dryRun:
+	case r.flags.dryRun:
 		printPlan(os.Stdout, plan)
 		return nil
 	}
@@ -123,20 +142,28 @@ func runUnwatched(ctx context.Context, f execFlags, options attach.Options, know
 	return wrap.Replace(plan)
 }
 
-// planFor makes the files that the command is pointed at, where they are not up
-// to date, and plans.
-func planFor(tunnel *attach.Tunnel, known surveyed, argv, environ []string, id string) (wrap.Plan, error) {
+// plan makes the files that the command is pointed at, where they are not up to
+// date, and plans.
+func (r *execution) plan(t *attach.Tunnel) (wrap.Plan, error) {
+	known := <-r.survey
 	if known.err != nil {
 		return wrap.Plan{}, known.err
 	}
-	in := wrap.Input{Argv: argv, Environ: environ, Survey: known.tools, Git: known.git, Tunnel: env.Tunnel{
-		URL: tunnel.URL(), Host: "127.0.0.1", Port: strconv.Itoa(tunnel.Record.Port), StateDir: tunnel.Dir,
-		JavaStorePassword: trust.JVMPassword, Run: id,
+	in := wrap.Input{Argv: r.argv, Environ: r.environ, Survey: known.tools, Git: known.git, Tunnel: env.Tunnel{
+		URL: t.URL(), Host: "127.0.0.1", Port: strconv.Itoa(t.Record.Port), StateDir: t.Dir,
+		JavaStorePassword: trust.JVMPassword, Run: r.id,
 	}}
-	if err := roots(tunnel, wrap.CAs(known.tools, known.git, in.Tunnel, environ), &in.Tunnel); err != nil {
+	if err := roots(t, wrap.CAs(known.tools, known.git, in.Tunnel, r.environ), &in.Tunnel); err != nil {
+		return wrap.Plan{}, err
+	}
+	var err error
+	if in.Facts, err = factsFor(t, known.tools, r.id); err != nil {
 		return wrap.Plan{}, err
 	}
 	plan := wrap.NewPlan(in)
+	if profile := in.Facts[firefoxProfile]; profile != "" {
+		plan.Temporary = append(plan.Temporary, profile)
+	}
 	return plan, plan.Write()
 }
 
@@ -155,4 +182,36 @@ func roots(t *attach.Tunnel, users []string, described *env.Tunnel) error {
 	}
 	described.JavaStore, err = trust.JVMTrustStore(bundle.Path)
 	return err
+}
+
+const firefoxProfile = "firefox.profile"
+
+// factsFor makes what only some commands need, and says where it is.
+func factsFor(t *attach.Tunnel, s *profiles.Survey, id string) (map[string]string, error) {
+	home, err := homedir.Dir()
+	if err != nil {
+		home = t.Dir // nothing of the user's is there
+	}
+	facts := map[string]string{"home": home}
+	authorities := append([]string{filepath.Join(t.Dir, rundir.CertFile)}, t.Record.CAs...)
+	for fact, make := range map[string]func() (string, error){
+		"chromium.home": func() (string, error) {
+			return trust.ChromiumHome(t.Dir, filepath.Join(home, ".pki", "nssdb"), authorities...)
+		},
+		firefoxProfile: func() (string, error) { return trust.FirefoxProfile(t.Dir, id, authorities...) },
+	} {
+		if !wrap.Needs(s, fact) {
+			continue
+		}
+		path, err := make()
+		switch {
+		case errors.Is(err, trust.ErrNoCertutil):
+			say("the browser will not trust the CA: %s", err)
+		case err != nil:
+			return nil, err
+		default:
+			facts[fact] = path
+		}
+	}
+	return facts, nil
 }

@@ -38,8 +38,9 @@ func upCommand() *command {
 					return err
 				}
 				// For who goes on by hand, with this environment's CA files.
-				argv, environ := []string{"true"}, os.Environ()
-				if _, err := planFor(tunnel, <-survey(options.Config, argv, environ), argv, environ, ""); err != nil {
+				r := execution{options: options, argv: []string{"true"}, environ: os.Environ()}
+				r.survey = survey(options.Config, r.argv, r.environ)
+				if _, err := r.plan(tunnel); err != nil {
 					return err
 				}
 				fmt.Println(tunnel.URL())
