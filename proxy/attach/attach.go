@@ -179,9 +179,10 @@ func (w *wanted) addCA(path string) {
 }
 
 // environmentProxy is the proxy for https:// URLs. Most clients prefer the
-// lower case (curl, Python, Node; Go is the exception).
+// lower case (curl, Python, Node; Go is the exception). ALL_PROXY is not it:
+// it often names a SOCKS proxy, for tools that want one.
 func environmentProxy(getenv func(string) string) (name, value string) {
-	for _, name := range []string{"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"} {
+	for _, name := range []string{"https_proxy", "HTTPS_PROXY"} {
 		if value := getenv(name); value != "" {
 			return name, value
 		}

@@ -2,6 +2,7 @@
 // loopback it serves git.test with a certificate of a CA made at start:
 //
 //	/echo            the request's method, host and body
+//	/ws              a WebSocket that sends back what it gets
 //	/git/NAME.git/…  the repositories below --repositories, by git's own http-backend
 //
 // Usage:
@@ -23,6 +24,7 @@ import (
 	"path/filepath"
 
 	"github.com/agentproxy/agentproxy/proxy/proxytest"
+	"github.com/coder/websocket"
 )
 
 const host = "git.test"
@@ -57,6 +59,7 @@ func serve(ca, repositories string) error {
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("/echo", echo)
+	mux.HandleFunc("/ws", socket)
 	mux.Handle("/git/", git)
 	server := &http.Server{Handler: mux, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}}
 	return server.ServeTLS(listener, "", "")
@@ -65,6 +68,20 @@ func serve(ca, repositories string) error {
 func echo(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, r.Method, r.Host)
 	io.Copy(w, r.Body)
+}
+
+func socket(w http.ResponseWriter, r *http.Request) {
+	conn, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return // it has told the client
+	}
+	defer conn.CloseNow()
+	for {
+		kind, message, err := conn.Read(r.Context())
+		if err != nil || conn.Write(r.Context(), kind, message) != nil {
+			return
+		}
+	}
 }
 
 // gitBackend serves the repositories below dir, to anybody and for writing too.
