@@ -22,6 +22,7 @@ var layers = map[string][]string{
 	"cmd":             {"wrap", "shell", "proxy", "profiles"},
 	"wrap":            {"wrap", "profiles", "proxy"},
 	"wrap/term":       {},
+	"wrap/preload":    {},
 	"shell":           {"profiles/env"},
 	"profiles":        {"profiles/env"},
 	"profiles/env":    {},
