@@ -33,7 +33,7 @@ type Hooks struct {
 	PHP    string // the directory to add to PHP_INI_SCAN_DIR; "" when its path cannot be written in an ini file
 }
 
-//go:embed node.cjs python/agentproxy_preload.py python/sitecustomize.py ruby.rb
+//go:embed node.cjs python/agentproxy_preload.py python/sitecustomize.py ruby.rb php/agentproxy.ini php/prepend.php
 var embedded embed.FS
 
 // sources returns the hooks by their paths, and a name for their content.

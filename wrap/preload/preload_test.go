@@ -50,7 +50,7 @@ func TestWrite(t *testing.T) {
 			t.Errorf("%s: %s", path, state)
 		}
 	}
-	for _, path := range []string{hooks.Node, filepath.Join(hooks.Python, "sitecustomize.py"), hooks.Ruby} {
+	for _, path := range []string{hooks.Node, filepath.Join(hooks.Python, "sitecustomize.py"), hooks.Ruby, filepath.Join(hooks.PHP, "agentproxy.ini")} {
 		if _, ok := before[path]; !ok {
 			t.Errorf("no %s", path)
 		}

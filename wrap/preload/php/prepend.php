@@ -1,0 +1,123 @@
+<?php
+// Run before a PHP script, by the auto_prepend_file of the ini file beside it, so that streams reach HTTPS_PROXY.
+//
+// PHP's https:// streams (file_get_contents, fopen, copy, DOM, a SoapClient's WSDL) know a proxy only by their context. A
+// default context would send http:// to the proxy too and does not reach calls with a context of their own, so this is a
+// wrapper: it opens the real https:// stream with the proxy in its context, unless one is set or NO_PROXY names the host.
+// Verification and its roots stay what context and ini say.
+//
+// Limits: $http_response_header is set for callers outside functions only (PHP 8.4 has a function for it); a redirect to
+// http:// goes to the proxy; ssl:// sockets and a SoapClient's calls are not reached.
+if (!class_exists('AgentproxyPreload', false)) {
+    // As an array it holds the response's headers, for stream_get_meta_data.
+    final class AgentproxyPreload extends ArrayObject
+    {
+        public $context;
+        private $stream;
+        private static $proxy;
+
+        public static function install(): void
+        {
+            $url = getenv('https_proxy') ?: getenv('HTTPS_PROXY');
+            self::$proxy = $url ? parse_url(strpos($url, '://') ? $url : "http://$url") : null;
+            if (empty(self::$proxy['host']) || self::$proxy['scheme'] !== 'http' || !in_array('https', stream_get_wrappers(), true)) return;
+            self::$proxy += ['port' => 80];
+            self::take();
+        }
+
+        private static function take(): void
+        {
+            stream_wrapper_unregister('https');
+            stream_wrapper_register('https', self::class, STREAM_IS_URL);
+        }
+
+        /** The auto_prepend_file that the user's ini files name, or ''. */
+        public static function theirs(): string
+        {
+            $theirs = '';
+            foreach (array_merge([php_ini_loaded_file()], explode(',', (string) php_ini_scanned_files())) as $file) {
+                $file = trim((string) $file);
+                if ($file === '' || dirname($file) === __DIR__) continue;
+                if (preg_match_all('/^\s*auto_prepend_file\s*=\s*(?|"([^"]*)"|\'([^\']*)\'|([^;\r\n]*))/mi', (string) @file_get_contents($file), $found)) $theirs = trim(end($found[1]));
+            }
+            return strtolower($theirs) === 'none' ? '' : $theirs;
+        }
+
+        private static function isDirect(string $host, int $port): bool
+        {
+            if ($host === 'localhost' || $host === '::1' || substr($host, -10) === '.localhost' || strpos($host, '127.') === 0) return true;
+            foreach (preg_split('/[\s,]+/', strtolower(getenv('no_proxy') ?: getenv('NO_PROXY') ?: ''), -1, PREG_SPLIT_NO_EMPTY) as $entry) {
+                preg_match('/^(?:\[(.*)\]|([^:]*|.*:.*:.*?))(?::(\d+))?$/', $entry, $part);
+                $name = preg_replace('/^\*?\./', '', ($part[1] ?? '') ?: ($part[2] ?? ''));
+                if (!empty($part[3]) && (int) $part[3] !== $port) continue;
+                if ($name === '*' || $name === $host || ($name !== '' && substr($host, -strlen(".$name")) === ".$name")) return true;
+            }
+            return false;
+        }
+
+        private static function authorization(): string
+        {
+            $login = rawurldecode(self::$proxy['user'] ?? '') . ':' . rawurldecode(self::$proxy['pass'] ?? '');
+            return $login === ':' ? '' : 'Proxy-Authorization: Basic ' . base64_encode($login);
+        }
+
+        public function stream_open(string $path, string $mode, int $options): bool
+        {
+            $context = $this->context ?? stream_context_get_default();
+            $set = stream_context_get_options($context);
+            $url = parse_url($path);
+            $host = strtolower(trim($url['host'] ?? '', '[]'));
+            $port = $url['port'] ?? 443;
+            $tunnelled = $host !== '' && !isset($set['http']['proxy']) && !self::isDirect($host, $port);
+            if ($tunnelled) {
+                $set['http']['proxy'] = 'tcp://' . self::$proxy['host'] . ':' . self::$proxy['port'];
+                $header = $set['http']['header'] ?? [];
+                $header = is_array($header) ? $header : explode("\r\n", trim($header));
+                $set['http']['header'] = array_filter(array_merge($header, [self::authorization()]));
+                $context = stream_context_create($set, array_diff_key(stream_context_get_params($context), ['options' => 0]));
+            }
+            stream_wrapper_restore('https');
+            try {
+                $this->stream = fopen($path, $mode, false, $context); // an @ of the caller's holds for its warnings too
+            } finally {
+                self::take();
+            }
+            if (!$this->stream && $tunnelled && error_reporting() & E_USER_WARNING) self::explain((strpos($host, ':') !== false ? "[$host]" : $host) . ":$port");
+            $this->exchangeArray($http_response_header ?? []);
+            $outer = array_column(array_slice(debug_backtrace(DEBUG_BACKTRACE_IGNORE_ARGS), 2), 'function');
+            if (!array_diff($outer, ['include', 'include_once', 'require', 'require_once'])) $GLOBALS['http_response_header'] = $this->getArrayCopy();
+            return (bool) $this->stream;
+        }
+
+        /** PHP says the same of every failure behind a proxy, so the proxy is asked once more, for its reason. */
+        private static function explain(string $target): void
+        {
+            $shown = 'http://' . self::$proxy['host'] . ':' . self::$proxy['port'];
+            $socket = @stream_socket_client('tcp://' . self::$proxy['host'] . ':' . self::$proxy['port'], $code, $why, 5);
+            if (!$socket) {
+                trigger_error("the proxy of agentproxy at $shown is not reachable: $why", E_USER_WARNING);
+                return;
+            }
+            stream_set_timeout($socket, 5);
+            fwrite($socket, "CONNECT $target HTTP/1.1\r\nHost: $target\r\n" . (self::authorization() === '' ? '' : self::authorization() . "\r\n") . "\r\n");
+            $answer = explode(' ', trim((string) fgets($socket)), 2);
+            if (($answer[1][0] ?? '') !== '2') trigger_error("agentproxy refused CONNECT $target: " . ($answer[1] ?? 'no answer'), E_USER_WARNING);
+        }
+
+        public function stream_read(int $count) { return fread($this->stream, $count); }
+        public function stream_write(string $data) { return fwrite($this->stream, $data); }
+        public function stream_eof(): bool { return feof($this->stream); }
+        public function stream_stat() { return fstat($this->stream); }
+        public function stream_cast(int $as) { return $this->stream; }
+        public function stream_close(): void { fclose($this->stream); }
+        public function url_stat(string $path, int $flags) { return false; }
+
+        public function stream_set_option(int $option, int $first, ?int $second): bool
+        {
+            if ($option === STREAM_OPTION_BLOCKING) return stream_set_blocking($this->stream, (bool) $first);
+            return $option === STREAM_OPTION_READ_TIMEOUT && stream_set_timeout($this->stream, $first, (int) $second);
+        }
+    }
+    AgentproxyPreload::install();
+    if (AgentproxyPreload::theirs() !== '') require AgentproxyPreload::theirs();
+}
