@@ -178,6 +178,7 @@ func TestNodeManners(t *testing.T) {
 			// What the real one says of arguments that are wrong.
 			"try { require('tls').connect() } catch (e) { console.log(e.message) }",
 			"try { require('tls').connect({ port: 'x', host: 'a.test' }) } catch (e) { console.log(e.message) }",
+			"try { require('tls').connect({ port: 443, host: 'a.test', minVersion: 'x' }) } catch (e) { console.log(e.message) }",
 			"require('http').request({ path: 'https://a.test/', host: 'x y' }).on('error', (e) => console.log(e.code)).end()",
 		} {
 			same(t, without.run(t, node, "-e", program), w.run(t, node, "-e", program))

@@ -160,7 +160,7 @@ func TestPythonChains(t *testing.T) {
 	w := newWorld(t)
 	trivial := []string{
 		"print(1)", "raise SystemExit(3)", "raise ValueError('x')", "import os; os.kill(os.getpid(), 15)",
-		"import sys; print(sys.path)", "import sys; print('sitecustomize' in sys.modules)", "import sitecustomize; print(sitecustomize.__file__)",
+		"import sys; print(sys.path, 'sitecustomize' in sys.modules)", "import sitecustomize; print(sitecustomize.__file__)",
 		"import sys; print(sorted(sys.modules))",
 	}
 	for version, python := range pythons(t) {
@@ -178,13 +178,17 @@ func TestPythonChains(t *testing.T) {
 					w.write(t, filepath.Join(name, "sitecustomize.py"), content+"\n")
 				}
 				without, with := w.with("PYTHONPATH="+mine, "PYTHONDONTWRITEBYTECODE=1"), withPython(t, w, mine).with("PYTHONDONTWRITEBYTECODE=1")
-				for _, program := range trivial {
+				programs := trivial
+				if version != "2.7" && version != "3.11" {
+					programs = trivial[len(trivial)-3:]
+				}
+				for _, program := range programs {
 					if name == "patched" && strings.Contains(program, "sorted") {
 						continue // a patch may import what it needs
 					}
 					same(t, without.run(t, python, "-c", program), with.run(t, python, "-c", program))
 				}
-				for _, flag := range []string{"-S", "-E", "-sE"} {
+				for _, flag := range []string{"-S", "-E"} {
 					same(t, without.run(t, python, flag, "-c", "print(1)"), with.run(t, python, flag, "-c", "print(1)"))
 				}
 				if name == "patched" && version != "2.7" {

@@ -67,5 +67,9 @@ module AgentproxyPreload
     RUBY
   end
 
-  wait if PROXY && RUBY_VERSION >= '2.7' && !done?
+  begin
+    wait if PROXY && RUBY_VERSION >= '2.7' && !done?
+  rescue StandardError
+    # The program runs as without us.
+  end
 end

@@ -15,9 +15,12 @@ if (!class_exists('AgentproxyPreload', false)) {
         public $context;
         private $stream;
         private static $proxy;
+        /** The auto_prepend_file that the user's ini files name, or ''. */
+        public static $theirs = '';
 
         public static function install(): void
         {
+            self::$theirs = self::theirs();
             $url = getenv('https_proxy') ?: getenv('HTTPS_PROXY');
             self::$proxy = $url ? parse_url(strpos($url, '://') ? $url : "http://$url") : null;
             if (empty(self::$proxy['host']) || self::$proxy['scheme'] !== 'http' || !in_array('https', stream_get_wrappers(), true)) return;
@@ -31,8 +34,7 @@ if (!class_exists('AgentproxyPreload', false)) {
             stream_wrapper_register('https', self::class, STREAM_IS_URL);
         }
 
-        /** The auto_prepend_file that the user's ini files name, or ''. */
-        public static function theirs(): string
+        private static function theirs(): string
         {
             $theirs = '';
             foreach (array_merge([php_ini_loaded_file()], explode(',', (string) php_ini_scanned_files())) as $file) {
@@ -119,5 +121,5 @@ if (!class_exists('AgentproxyPreload', false)) {
         }
     }
     AgentproxyPreload::install();
-    if (AgentproxyPreload::theirs() !== '') require AgentproxyPreload::theirs();
+    if (AgentproxyPreload::$theirs !== '') require AgentproxyPreload::$theirs;
 }

@@ -52,8 +52,11 @@ class Proxy:
 
     def request(self, host, port):
         """Returns what to send for a tunnel, and its target."""
+        host = host.strip("[]")
+        if any(c > "\x7f" for c in host):
+            host = host.encode("idna").decode()
         target = "%s:%d" % ("[%s]" % host if ":" in host else host, port)
-        return ("CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (target, target, self.authorization)).encode("latin-1"), target
+        return ("CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (target, target, self.authorization)).encode(), target
 
     @staticmethod
     def answered(head):
@@ -76,7 +79,7 @@ class Proxy:
         except OSError as err:
             raise self.unreachable(err) if err.errno else err
         try:
-            request, target = self.request(host.strip("[]"), int(port))
+            request, target = self.request(host, int(port))
             sock.sendall(request)
             head = b""
             while not self.answered(head):
