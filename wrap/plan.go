@@ -103,10 +103,10 @@ func NewPlan(in Input) Plan {
 	return p
 }
 
-// Needs tells whether a template that applies names a fact: some cost too much
-// to be made for nothing.
+// Needs tells whether a template that applies names a fact that begins so: some
+// cost too much to be made for nothing.
 func Needs(s *profiles.Survey, fact string) bool {
-	names := func(t profiles.Template) bool { return slices.Contains(t.Names(), fact) }
+	names := func(t profiles.Template) bool { return strings.Contains(string(t), "{"+fact) }
 	return slices.ContainsFunc(s.Env, func(e profiles.Env) bool { return names(e.Value) }) ||
 		slices.ContainsFunc(s.Argv, func(a profiles.PlacedArgv) bool { return slices.ContainsFunc(a.Insert, names) })
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/trust"
 	"github.com/agentproxy/agentproxy/wrap"
+	"github.com/agentproxy/agentproxy/wrap/preload"
 	"github.com/mitchellh/go-homedir"
 	"github.com/spf13/pflag"
 )
@@ -43,6 +44,7 @@ command cannot be executed, 127 when it is not found.`,
 			flags.BoolVar(&f.dryRun, "dry-run", false, "print what would be changed for the command and why, and run nothing")
 			flags.BoolVar(&f.json, "json", false, "with --dry-run: print JSON")
 			flags.BoolVar(&f.noWatch, "no-watch", false, "become the command: no word from us when it fails")
+			flags.BoolVar(&f.noPreload, "no-preload", false, "load no hook of ours into Node, Python, Ruby or PHP")
 			return func(ctx context.Context, args []string) error { return runExec(ctx, f, args) }
 		},
 	}
@@ -50,7 +52,7 @@ command cannot be executed, 127 when it is not found.`,
 
 type execFlags struct {
 	tunnelFlags
-	dryRun, json, noWatch bool
+	dryRun, json, noWatch, noPreload bool
 }
 
 func (f *execFlags) check(argv []string) error {
@@ -157,7 +159,7 @@ func (r *execution) plan(t *attach.Tunnel) (wrap.Plan, error) {
 		return wrap.Plan{}, err
 	}
 	var err error
-	if in.Facts, err = factsFor(t, known.tools, r.id); err != nil {
+	if in.Facts, err = r.facts(t, known.tools); err != nil {
 		return wrap.Plan{}, err
 	}
 	plan := wrap.NewPlan(in)
@@ -186,19 +188,27 @@ func roots(t *attach.Tunnel, users []string, described *env.Tunnel) error {
 
 const firefoxProfile = "firefox.profile"
 
-// factsFor makes what only some commands need, and says where it is.
-func factsFor(t *attach.Tunnel, s *profiles.Survey, id string) (map[string]string, error) {
+// facts makes what only some commands need, and says where it is.
+func (r *execution) facts(t *attach.Tunnel, s *profiles.Survey) (map[string]string, error) {
 	home, err := homedir.Dir()
 	if err != nil {
 		home = t.Dir // nothing of the user's is there
 	}
 	facts := map[string]string{"home": home}
+	if !r.flags.noPreload && wrap.Needs(s, "preload.") {
+		hooks, err := preload.Write(filepath.Join(t.Dir, "preload"))
+		if err != nil {
+			return nil, err
+		}
+		facts["preload.node"], facts["preload.python"] = hooks.Node, hooks.Python
+		facts["preload.ruby"], facts["preload.php"] = hooks.Ruby, hooks.PHP
+	}
 	authorities := append([]string{filepath.Join(t.Dir, rundir.CertFile)}, t.Record.CAs...)
 	for fact, make := range map[string]func() (string, error){
 		"chromium.home": func() (string, error) {
 			return trust.ChromiumHome(t.Dir, filepath.Join(home, ".pki", "nssdb"), authorities...)
 		},
-		firefoxProfile: func() (string, error) { return trust.FirefoxProfile(t.Dir, id, authorities...) },
+		firefoxProfile: func() (string, error) { return trust.FirefoxProfile(t.Dir, r.id, authorities...) },
 	} {
 		if !wrap.Needs(s, fact) {
 			continue

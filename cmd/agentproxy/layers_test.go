@@ -23,6 +23,7 @@ var layers = map[string][]string{
 	"wrap":            {"wrap", "profiles", "proxy"},
 	"wrap/term":       {},
 	"wrap/preload":    {},
+	"wrap/gitenv":     {"profiles"},
 	"shell":           {"profiles/env"},
 	"profiles":        {"profiles/env"},
 	"profiles/env":    {},

@@ -57,8 +57,11 @@ func newWorld(t *testing.T) *world {
 	for _, name := range []string{"PATH", "LANG"} {
 		w.environ = append(w.environ, name+"="+os.Getenv(name))
 	}
-	w.environ = append(w.environ, "HOME="+w.dir)
-	w.environ = env.Apply(w.environ, env.Base(env.Tunnel{URL: w.proxyURL, StateDir: w.dir, CA: bundle, Bundle: bundle}, w.environ))
+	w.environ = append(w.environ, "HOME="+w.dir, "HTTPS_PROXY="+w.proxyURL, "https_proxy="+w.proxyURL,
+		"NO_PROXY="+env.Loopback, "no_proxy="+env.Loopback)
+	for _, name := range []string{"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "AGENT_PROXY_CA_BUNDLE_PATH"} {
+		w.environ = append(w.environ, name+"="+bundle)
+	}
 	var err error
 	// A path with a space, which the variables must be able to carry.
 	if w.hooks, err = Write(filepath.Join(w.dir, "state directory", "preload")); err != nil {

@@ -91,7 +91,7 @@ else
 fi
 
 # Tools that install packages.
-behind venv/bin/pip install --quiet --no-cache-dir uv pipx poetry pdm
+behind venv/bin/pip install --quiet --no-cache-dir uv pipx poetry
 # Those that read no configuration of pip's get its index by hand.
 index=$("$new" -m pip config get global.index-url 2>/dev/null) ||
 	index=$("$new" -c 'from pip._internal.models.index import PyPI; print(PyPI.simple_url)')
@@ -118,17 +118,3 @@ END
 (cd poetry && behind ../venv/bin/poetry lock --no-interaction >lock.log 2>&1) || fail "poetry: $(tail -n 5 poetry/lock.log)"
 grep -q '"six"' poetry/poetry.lock
 works poetry "$(installed poetry)"
-mkdir pdm
-cat >pdm/pyproject.toml <<END
-[project]
-name = "probe"
-version = "0"
-requires-python = ">=3.9"
-dependencies = ["six"]
-[[tool.pdm.source]]
-name = "pypi"
-url = "$index"
-END
-(cd pdm && behind ../venv/bin/pdm lock >lock.log 2>&1) || fail "pdm: $(tail -n 5 pdm/lock.log)"
-grep -q 'name = "six"' pdm/pdm.lock
-works pdm "$(installed pdm)"

@@ -1,0 +1,26 @@
+# Planning and running for every tool that there is a profile of changes nothing outside the state directory
+# needs: certutil
+list() {
+	# The state directory is in the home, which agentproxy may create; sockets and times of directories do not count.
+	find "$HOME" /etc "${XDG_CONFIG_HOME:-$HOME/.config}" -xdev \( -path "$AGENT_PROXY_STATE_DIR" -prune \) -o \( -type f -o -type l \) -printf '%p %s %T@ %m\n' | sort
+}
+agentproxy up >/dev/null
+list >before
+mkdir empty bin
+cd empty || exit
+agentproxy profile list --json | python3 -c '
+import json, sys
+for profile in json.load(sys.stdin):
+    for command in profile.get("commands", [])[:1]:
+        print(command)' >../commands
+while read -r command; do
+	agentproxy exec --dry-run -- "$command" >/dev/null || fail "no plan for $command"
+	# The name decides what is prepared; what runs is harmless.
+	ln -sf "$(type -P true)" "../bin/$command"
+	PATH=$PWD/../bin:$PATH agentproxy exec -- "$command" >../out 2>&1 || fail "exec for $command: $(<../out)"
+done <../commands
+(($(wc -l <../commands) > 30)) || fail "few profiles: $(wc -l <../commands)"
+[[ ! $(ls -A) ]] || fail "the working directory got $(ls -A)"
+cd .. || exit
+list >after
+cmp before after || fail "$(diff before after)"
