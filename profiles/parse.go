@@ -135,12 +135,7 @@ func (p *Full) check(file string, data []byte) []error {
 		p.checkEnv(e, complain)
 	}
 	for _, a := range p.Argv {
-		if len(a.Insert) == 0 || a.Reason == "" {
-			complain("[[argv]]", "an argv entry needs insert and a reason")
-		}
-		for _, t := range a.Insert {
-			p.checkTemplate(t, complain)
-		}
+		p.checkArgv(a, complain)
 	}
 	for _, i := range p.Insecure {
 		if (i.Variable == "") == (len(i.Flags) == 0) {
@@ -183,6 +178,21 @@ func (p *Full) checkEnv(e Env, complain complainer) {
 	p.checkTemplate(e.Value, complain)
 }
 
+func (p *Full) checkArgv(a Argv, complain complainer) {
+	switch {
+	case len(a.Insert) == 0 || a.Reason == "":
+		complain("[[argv]]", "an argv entry needs insert and a reason")
+	case a.Behind != "" && a.Behind != BehindSubcommand:
+		complain(`"`+a.Behind+`"`, "arguments go behind the command's name, or behind = %q, not %q", BehindSubcommand, a.Behind)
+	case a.Inside:
+		complain("inside", "where a tool is started inside another, its arguments are out of reach")
+	}
+	for _, t := range a.Insert {
+		p.checkTemplate(t, complain)
+	}
+	checkPattern(a.UnlessMatch, complain)
+}
+
 func (p *Full) checkTemplate(t Template, complain complainer) {
 	for _, name := range t.Names() {
 		file, ok := strings.CutPrefix(name, "file.")
@@ -221,6 +231,9 @@ func (p *Full) checkOverride(o Override, complain complainer) {
 	}
 	for _, e := range o.Env {
 		p.checkEnv(e, complain)
+	}
+	for _, a := range o.Argv {
+		p.checkArgv(a, complain)
 	}
 }
 

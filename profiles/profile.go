@@ -71,6 +71,9 @@ type Where struct {
 	// Wide is true for what costs or disturbs, and is only wanted where
 	// anything may be started.
 	Wide bool `toml:"wide"`
+	// Inside is true for what is only wanted where something else starts the
+	// tool, a script or a build, so that its arguments cannot be added to.
+	Inside bool `toml:"inside"`
 }
 
 // Env is one edit to the environment; one of Set, Append, Prepend and Unset
@@ -86,9 +89,12 @@ type Env struct {
 	Separator string `toml:"separator"`
 	// Keep leaves a value of the user's as it is.
 	Keep bool `toml:"keep"`
-	// Unless leaves a value of the user's that holds this text as it is.
-	Unless string `toml:"unless"`
-	Reason string `toml:"reason"`
+	// Unless leaves a value of the user's that holds this text as it is, also
+	// where one of the variables of UnlessIn holds it: a JVM reads several, and
+	// ours would win over theirs.
+	Unless   string   `toml:"unless"`
+	UnlessIn []string `toml:"unless_in"`
+	Reason   string   `toml:"reason"`
 	Where
 }
 
@@ -106,11 +112,22 @@ func (e *Env) Name() string {
 // reads nothing else.
 type Argv struct {
 	Insert []Template `toml:"insert"`
-	// Unless are arguments of the user's beginning that make ours unwanted.
-	Unless []string `toml:"unless"`
-	Reason string   `toml:"reason"`
+	// Behind is "subcommand" for arguments that belong behind the first argument
+	// that is no flag: s_client in "openssl s_client". There must be one.
+	Behind string `toml:"behind"`
+	// Unless are arguments of the user's beginning that make ours unwanted, and
+	// so does one of them in the variables of UnlessIn.
+	Unless   []string `toml:"unless"`
+	UnlessIn []string `toml:"unless_in"`
+	// UnlessMatch is the same for an argument of any form: one that names a
+	// loopback address, say.
+	UnlessMatch Pattern `toml:"unless_match"`
+	Reason      string  `toml:"reason"`
 	Where
 }
+
+// BehindSubcommand is the value of Argv.Behind.
+const BehindSubcommand = "subcommand"
 
 // File is written for the run into the state directory; templates name it
 // {file.NAME}.
@@ -142,7 +159,8 @@ type Override struct {
 	Match Pattern `toml:"match"`
 	// Is says what the setting does: "proxy", "ca", "insecure" or "other".
 	Is string `toml:"is"`
-	// Env overrules the setting for the run, where the tool allows it.
+	// Env and Argv overrule the setting for the run, where the tool allows it
+	// and they apply.
 	Env  []Env  `toml:"env"`
 	Argv []Argv `toml:"argv"`
 	// Advice is what to do where it cannot be overruled.

@@ -51,7 +51,7 @@ type Tool struct {
 	Args  []string
 }
 
-// PlacedArgv are arguments for the command at Index of the command line.
+// PlacedArgv are arguments that go behind the one at Index of the command line.
 type PlacedArgv struct {
 	Argv
 	Index int
@@ -236,16 +236,8 @@ func (f *finder) shell(text string, depth int) error {
 // choose takes from a profile what applies here.
 func (f *finder) choose(t Tool) {
 	s := f.survey
-	for _, e := range t.Env {
-		if f.applies(t, e.Where) {
-			s.Env = append(s.Env, e)
-		}
-	}
-	for _, a := range t.Argv {
-		if t.Index >= 0 && f.applies(t, a.Where) && !f.given(t.Args, a.Unless) {
-			s.Argv = append(s.Argv, PlacedArgv{a, t.Index})
-		}
-	}
+	variables, arguments := f.edits(t, t.Env, t.Argv)
+	s.Env, s.Argv = append(s.Env, variables...), append(s.Argv, arguments...)
 	for _, file := range t.Files {
 		s.Files = append(s.Files, UserFile{file, f.before(file)})
 	}
@@ -257,9 +249,35 @@ func (f *finder) choose(t Tool) {
 	}
 }
 
+// edits returns those that apply here, the arguments with their places.
+func (f *finder) edits(t Tool, variables []Env, arguments []Argv) ([]Env, []PlacedArgv) {
+	var set []Env
+	var placed []PlacedArgv
+	for _, e := range variables {
+		if f.applies(t, e.Where) {
+			set = append(set, e)
+		}
+	}
+	for _, a := range arguments {
+		if t.Index < 0 || !f.applies(t, a.Where) || f.unwanted(t, a) {
+			continue
+		}
+		place := t.Index
+		if a.Behind == BehindSubcommand {
+			sub := firstWordAt(t.Args)
+			if sub < 0 {
+				continue
+			}
+			place += 1 + sub
+		}
+		placed = append(placed, PlacedArgv{a, place})
+	}
+	return set, placed
+}
+
 func (f *finder) applies(t Tool, w Where) bool {
 	switch {
-	case w.Wide && !f.survey.Open:
+	case w.Wide && !f.survey.Open, w.Inside && t.Index >= 0:
 		return false
 	case len(w.Args) > 0 && !slices.Contains(w.Args, firstWord(t.Args)):
 		return false
@@ -287,19 +305,30 @@ func (f *finder) version(t Tool, of string) string {
 }
 
 func firstWord(args []string) string {
-	for _, a := range args {
-		if !strings.HasPrefix(a, "-") {
-			return a
-		}
+	if i := firstWordAt(args); i >= 0 {
+		return args[i]
 	}
 	return ""
 }
 
-// given tells that one of the arguments begins with one of the flags.
-func (f *finder) given(args, flags []string) bool {
-	return slices.ContainsFunc(args, func(arg string) bool {
-		return slices.ContainsFunc(flags, func(flag string) bool { return arg == flag || strings.HasPrefix(arg, flag+"=") })
-	})
+// firstWordAt is where the first argument is that is no flag, -1 when all are.
+func firstWordAt(args []string) int {
+	return slices.IndexFunc(args, func(a string) bool { return !strings.HasPrefix(a, "-") })
+}
+
+// unwanted tells that the user has given what the arguments are for, or
+// something that they would spoil.
+func (f *finder) unwanted(t Tool, a Argv) bool {
+	match := a.UnlessMatch.Regexp()
+	isGiven := func(arg string) bool {
+		return a.UnlessMatch != "" && match.MatchString(arg) ||
+			slices.ContainsFunc(a.Unless, func(flag string) bool { return arg == flag || strings.HasPrefix(arg, flag+"=") })
+	}
+	words := slices.Clone(t.Args)
+	for _, variable := range a.UnlessIn {
+		words = append(words, strings.Fields(env.Get(f.world.Environ, variable))...)
+	}
+	return slices.ContainsFunc(words, isGiven)
 }
 
 // inProject looks for files from the working directory upwards, and from where
@@ -417,16 +446,12 @@ func (f *finder) override(t Tool, o Override) {
 		}
 		c := Conflict{
 			Code: o.Code, Tool: t.Name, File: file, Line: 1 + bytes.Count(data[:m[2]], []byte("\n")), Is: o.Is,
-			Value: strings.Trim(string(data[m[2]:m[3]]), `"'`), Advice: o.Advice, Env: o.Env,
+			Value: strings.Trim(string(data[m[2]:m[3]]), `"'`), Advice: o.Advice,
 		}
 		if o.Is == "ca" {
 			c.Value = f.userPath(file, c.Value)
 		}
-		for _, a := range o.Argv {
-			if t.Index >= 0 && !f.given(t.Args, a.Unless) {
-				c.Argv = append(c.Argv, PlacedArgv{a, t.Index})
-			}
-		}
+		c.Env, c.Argv = f.edits(t, o.Env, o.Argv)
 		c.Overruled = len(c.Env) > 0 || len(c.Argv) > 0
 		f.survey.Conflicts = append(f.survey.Conflicts, c)
 		return

@@ -167,7 +167,7 @@ func (w *planner) edit(e profiles.Env) {
 	name := e.Name()
 	user, set := w.value(name)
 	switch {
-	case !w.known(e.Value), e.Unset != "" && user == "", e.Keep && set && user != "", e.Unless != "" && strings.Contains(user, e.Unless):
+	case !w.known(e.Value), e.Unset != "" && user == "", e.Keep && set && user != "", w.hasOwn(e, user):
 		return
 	case e.Unset != "":
 		w.put(env.Edit{Name: name, Unset: true, Reason: e.Reason})
@@ -185,6 +185,13 @@ func (w *planner) edit(e profiles.Env) {
 		value = join(user, value, separator, e.Append != "")
 	}
 	w.put(env.Edit{Name: name, Value: value, Reason: e.Reason})
+}
+
+// hasOwn tells that the user's values hold what an edit is for.
+func (w *planner) hasOwn(e profiles.Env, user string) bool {
+	return e.Unless != "" && (strings.Contains(user, e.Unless) || slices.ContainsFunc(e.UnlessIn, func(variable string) bool {
+		return strings.Contains(env.Get(w.in.Environ, variable), e.Unless)
+	}))
 }
 
 // join adds to the user's value, unless it is in it already: an exec in an exec
@@ -227,12 +234,16 @@ func (w *planner) put(e env.Edit) {
 	w.edits = append(w.edits, e)
 }
 
-// arguments inserts what goes behind the commands' names, the innermost first
-// so that the places of the others stay.
+// arguments inserts what goes behind the commands' names and subcommands, the
+// last place first so that the others stay where they are. What a tool gets for
+// its own sake may overrule a setting as well, and is inserted once.
 func (w *planner) arguments(list []profiles.PlacedArgv) {
 	w.plan.Argv = slices.Clone(w.in.Argv)
 	slices.SortStableFunc(list, func(a, b profiles.PlacedArgv) int { return a.Index - b.Index })
-	for _, a := range slices.Backward(list) {
+	for i, a := range slices.Backward(list) {
+		if slices.ContainsFunc(list[:i], func(b profiles.PlacedArgv) bool { return b.Index == a.Index && slices.Equal(b.Insert, a.Insert) }) {
+			continue
+		}
 		if !w.known(a.Insert...) {
 			continue
 		}
