@@ -30,7 +30,7 @@ type Inner struct {
 
 // inner is what Inner finds.
 type inner struct {
-	// index of the command in the arguments, -1 when it is not there.
+	// index of the command or the script in the arguments, -1 when it is not there.
 	index int
 	// text is shell text instead.
 	text string
@@ -58,7 +58,7 @@ func (in *Inner) find(args []string) (found inner, ok bool) {
 		case skip > 0:
 			skip--
 		case in.Script:
-			return inner{index: -1, script: arg}, true
+			return inner{index: i, script: arg}, true
 		case in.Module != "" || in.Shell != "": // its own first argument is no command
 			return inner{}, false
 		default:

@@ -155,12 +155,18 @@ func (f *finder) walk(argv []string, index, depth int) error {
 		switch {
 		case ok && found.text != "":
 			return f.shell(found.text, depth)
-		case ok && found.script != "":
-			return f.script(argv, found.script, depth)
 		case ok && found.index >= 0:
 			next := -1
 			if index >= 0 {
 				next = index + 1 + found.index
+			}
+			// A script may be a tool's own launcher: "sh gradlew build".
+			tool, err := f.library.ForCommand(argv[1+found.index])
+			if err != nil {
+				return err
+			}
+			if found.script != "" && tool == nil {
+				return f.shellFile(found.script, depth)
 			}
 			return f.walk(argv[1+found.index:], next, depth+1)
 		}
@@ -221,6 +227,21 @@ func (f *finder) script(argv []string, file string, depth int) error {
 		return f.shell(rest, depth)
 	}
 	return f.add(Tool{p, interpreter[0], -1, argv[1:]})
+}
+
+// shellFile adds the commands of a file that a shell is given: one of the
+// working directory before one in PATH, and it needs no first line.
+func (f *finder) shellFile(file string, depth int) error {
+	f.survey.Open = true
+	path := f.absolute(file)
+	if !f.world.Exists(path) {
+		path = f.world.LookPath(file)
+	}
+	data, err := f.world.ReadFile(path)
+	if path == "" || err != nil {
+		return nil // the shell will say so
+	}
+	return f.shell(string(data), depth)
 }
 
 // shell adds the commands of shell text.

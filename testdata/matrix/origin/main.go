@@ -4,10 +4,11 @@
 //	/echo            the request's method, host and body
 //	/ws              a WebSocket that sends back what it gets
 //	/git/NAME.git/…  the repositories below --repositories, by git's own http-backend
+//	/files/…         the files below --files
 //
 // Usage:
 //
-//	origin --ca ca.pem --repositories dir    # prints its address once ca.pem is written, serves until killed
+//	origin --ca ca.pem --repositories dir --files dir    # prints its address once ca.pem is written, serves until killed
 package main
 
 import (
@@ -32,16 +33,17 @@ const host = "git.test"
 func main() {
 	ca := flag.String("ca", "", "`file` to write the CA's certificate to")
 	repositories := flag.String("repositories", "", "`directory` of bare repositories")
+	files := flag.String("files", "", "`directory` of files")
 	flag.Parse()
-	if *ca == "" || *repositories == "" {
+	if *ca == "" || *repositories == "" || *files == "" {
 		flag.Usage()
 		os.Exit(2)
 	}
 	log.SetPrefix("origin: ")
-	log.Fatal(serve(*ca, *repositories))
+	log.Fatal(serve(*ca, *repositories, *files))
 }
 
-func serve(ca, repositories string) error {
+func serve(ca, repositories, files string) error {
 	git, err := gitBackend(repositories)
 	if err != nil {
 		return err
@@ -61,6 +63,7 @@ func serve(ca, repositories string) error {
 	mux.HandleFunc("/echo", echo)
 	mux.HandleFunc("/ws", socket)
 	mux.Handle("/git/", git)
+	mux.Handle("/files/", http.StripPrefix("/files/", http.FileServer(http.Dir(files))))
 	server := &http.Server{Handler: mux, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}}
 	return server.ServeTLS(listener, "", "")
 }
