@@ -153,7 +153,8 @@ type Override struct {
 	// Code is stable: it stands in status documents and verdicts.
 	Code string `toml:"code"`
 	// Files are where the setting may be: ~/x, $VARIABLE, /etc/x, or ./x, which
-	// is looked for in the working directory and upwards.
+	// is looked for in the working directory and upwards, but not in the home
+	// directory.
 	Files []string `toml:"files"`
 	// Match finds the setting; its first group is the value.
 	Match Pattern `toml:"match"`

@@ -53,15 +53,18 @@ func TestErrorsSayWhere(t *testing.T) {
 	for text, want := range map[string]string{
 		"summary = 1\n":                 "t.txtar:1:11: ",
 		"summary = \"x\"\ncolour = 1\n": `t.txtar:2:1: no field is called "colour"`,
-		"summary = \"x\"\n[[env]]\nset = \"A\"\nvalue = \"{cat}\"\nreason = \"r\"\n":   "t.txtar:4:10: {cat} is nothing that can be filled in",
-		"summary = \"x\"\n[[env]]\nset = \"A\"\nvalue = \"x\"\n":                       "t.txtar:3:8: A needs a reason",
-		"summary = \"x\"\n[[env]]\nset = \"A\"\nunset = \"B\"\nreason = \"r\"\n":       "t.txtar:2:1: an env entry has one of",
-		"summary = \"x\"\n[[env]]\nset = \"A\"\nwhen = \"22\"\nreason = \"r\"\n":       `t.txtar:4:8: "22" is no comparison`,
-		"summary = \"x\"\n[[rule]]\nclass = \"tls\"\nmatch = 'x'\n":                    `t.txtar:3:9: no class is called "tls"`,
-		"summary = \"x\"\n[[rule]]\nclass = \"none\"\nmatch = '(x'\n":                  "t.txtar:4:10: error parsing regexp",
-		"summary = \"x\"\n[[env]]\nset = \"A\"\nvalue=\"{file.rc}\"\nreason = \"r\"\n": `t.txtar:4:8: no [[file]] is called "rc"`,
-		"summary = \"x\"\n-- nonsense here --\nx\n":                                    `t.txtar:2:1: no class is called "nonsense"`,
-		"summary = \"x\"\ncommands = [\n\"x\"]\n":                                      "t.txtar:2:1: the commands must stand on one line",
+		"summary = \"x\"\n[[env]]\nset = \"A\"\nvalue = \"{cat}\"\nreason = \"r\"\n":          "t.txtar:4:10: {cat} is nothing that can be filled in",
+		"summary = \"x\"\n[[env]]\nset = \"A\"\nvalue = \"x\"\n":                              "t.txtar:3:8: A needs a reason",
+		"summary = \"x\"\n[[env]]\nset = \"A\"\nunset = \"B\"\nreason = \"r\"\n":              "t.txtar:2:1: an env entry has one of",
+		"summary = \"x\"\n[[env]]\nset = \"A\"\nwhen = \"22\"\nreason = \"r\"\n":              `t.txtar:4:8: "22" is no comparison`,
+		"summary = \"x\"\n[[rule]]\nclass = \"tls\"\nmatch = 'x'\n":                           `t.txtar:3:9: no class is called "tls"`,
+		"summary = \"x\"\n[[rule]]\nclass = \"none\"\nmatch = '(x'\n":                         "t.txtar:4:10: error parsing regexp",
+		"summary = \"x\"\n[[env]]\nset = \"A\"\nvalue=\"{file.rc}\"\nreason = \"r\"\n":        `t.txtar:4:8: no [[file]] is called "rc"`,
+		"summary = \"x\"\n[[argv]]\ninsert = [\"-a\"]\nbehind = \"it\"\nreason = \"r\"\n":     `t.txtar:4:10: arguments go behind the command's name, or behind = "subcommand", not "it"`,
+		"summary = \"x\"\n[[argv]]\ninsert = [\"-a\"]\ninside = true\nreason = \"r\"\n":       "t.txtar:4:1: where a tool is started inside another",
+		"summary = \"x\"\n[[argv]]\ninsert = [\"-a\"]\nunless_match = '(x'\nreason = \"r\"\n": "t.txtar:4:17: error parsing regexp",
+		"summary = \"x\"\n-- nonsense here --\nx\n":                                           `t.txtar:2:1: no class is called "nonsense"`,
+		"summary = \"x\"\ncommands = [\n\"x\"]\n":                                             "t.txtar:2:1: the commands must stand on one line",
 		"commands = [\"x\"]\n": "t.txtar:1:1: a summary is missing",
 	} {
 		_, err := Parse("t.txtar", []byte(text))
@@ -166,6 +169,7 @@ func TestFindsToolsThroughWrappers(t *testing.T) {
 		"/opt/bin/tool":   "ELF",
 		"./plain":         "ELF",
 		"/home/deploy.sh": "#!/bin/sh\n\"tool\" x\n",
+		"/home/p/deploy":  "tool x\n",
 	})
 	for line, want := range map[string]struct {
 		tools string
@@ -190,6 +194,8 @@ func TestFindsToolsThroughWrappers(t *testing.T) {
 		"sh -c #§tool":                        {"shell", false},
 		"sh -c carry§tool":                    {"shell carrier engine tool", false},
 		"sh /home/deploy.sh":                  {"shell engine tool", true},
+		"sh deploy":                           {"shell engine tool", true},  // no first line, and before one in PATH
+		"sh -e bin/tool x":                    {"shell engine tool", false}, // a tool's own launcher
 		"./run.sh":                            {"engine tool", true},
 		"script x":                            {"engine", true},
 		"./plain x":                           {"", true},
@@ -244,21 +250,35 @@ reason = "r"
 set = "PROJECT"
 project = ["lib/marker"]
 reason = "r"
+[[env]]
+set = "INSIDE"
+inside = true
+reason = "r"
 [[argv]]
 insert = ["--rc={state}"]
 unless = ["--rc"]
+unless_in = ["TOOL_OPTS"]
 reason = "r"
-`})
+[[argv]]
+insert = ["--proxy"]
+behind = "subcommand"
+args = ["run"]
+unless_match = '^localhost:'
+reason = "r"
+`, "wrapper": "summary = \"w\"\ncommands = [\"sh\"]\n[inner]\nshell = \"c\"\n"})
 	marker := map[string]string{"/home/lib/marker": ""}
 	for _, c := range []struct {
 		argv  []string
 		w     World
 		env   []string
-		argvs int
+		argvs []int // their places
 	}{
-		{[]string{"tool", "-v", "run"}, machine(map[string]string{"tool": "1.9"}, nil), []string{"ALWAYS", "OLD", "RUN"}, 1},
-		{[]string{"tool", "--rc=mine"}, machine(map[string]string{"tool": "2.0"}, marker), []string{"ALWAYS", "NEW", "PROJECT"}, 0},
-		{[]string{"tool"}, machine(nil, nil), []string{"ALWAYS"}, 1},
+		{[]string{"tool", "-v", "run"}, machine(map[string]string{"tool": "1.9"}, nil), []string{"ALWAYS", "OLD", "RUN"}, []int{0, 2}},
+		{[]string{"tool", "run", "localhost:1"}, machine(nil, nil), []string{"ALWAYS", "RUN"}, []int{0}},
+		{[]string{"sh", "-c", "tool run"}, machine(nil, nil), []string{"ALWAYS", "RUN", "INSIDE"}, nil},
+		{[]string{"tool", "--rc=mine"}, machine(map[string]string{"tool": "2.0"}, marker), []string{"ALWAYS", "NEW", "PROJECT"}, nil},
+		{[]string{"tool"}, machine(nil, nil), []string{"ALWAYS"}, []int{0}},
+		{[]string{"tool"}, withEnviron(machine(nil, nil), "TOOL_OPTS=-x --rc=mine"), []string{"ALWAYS"}, nil},
 	} {
 		s, err := l.Survey(c.argv, c.w)
 		if err != nil {
@@ -268,10 +288,19 @@ reason = "r"
 		for _, e := range s.Env {
 			names = append(names, e.Name())
 		}
-		if diff := cmp.Diff(c.env, names); diff != "" || len(s.Argv) != c.argvs {
-			t.Errorf("%q: %d argument edits, %s", c.argv, len(s.Argv), diff)
+		var places []int
+		for _, a := range s.Argv {
+			places = append(places, a.Index)
+		}
+		if diff := cmp.Diff(c.env, names) + cmp.Diff(c.argvs, places); diff != "" {
+			t.Errorf("%q: %s", c.argv, diff)
 		}
 	}
+}
+
+func withEnviron(w World, environ ...string) World {
+	w.Environ = environ
+	return w
 }
 
 func TestConflictsAndSwitches(t *testing.T) {

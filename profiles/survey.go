@@ -397,7 +397,11 @@ func (f *finder) resolve(place string) string {
 	case strings.HasPrefix(place, "~/"):
 		return filepath.Join(f.world.Home, place[2:])
 	case strings.HasPrefix(place, "./"):
-		return f.upwards(f.world.Dir, place[2:])
+		// One in the home directory itself is the user's, not the project's.
+		if file := f.upwards(f.world.Dir, place[2:]); file != filepath.Join(f.world.Home, place[2:]) || f.world.Dir == f.world.Home {
+			return file
+		}
+		return ""
 	case strings.HasPrefix(place, "$"):
 		name, rest, _ := strings.Cut(place[1:], "/")
 		value := env.Get(f.world.Environ, name)

@@ -1,6 +1,7 @@
 package wrap
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -11,7 +12,7 @@ import (
 	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/profiles/env"
 	"github.com/agentproxy/agentproxy/wrap/gitenv"
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 var tunnel = env.Tunnel{URL: "http://127.0.0.1:4711", Host: "127.0.0.1", Port: "4711", StateDir: "/s", CA: "/s/ca.crt", Bundle: "/s/bundle.crt",
@@ -70,7 +71,7 @@ func TestPlanOfUnknownCommand(t *testing.T) {
 		}
 	}
 	again := planned(t, []string{"unknown"}, imagined(p.Environ, nil, nil))
-	if diff := cmp.Diff(p.Environ, again.Environ); diff != "" {
+	if diff := gocmp.Diff(p.Environ, again.Environ); diff != "" {
 		t.Errorf("an exec in an exec (-once +twice):\n%s", diff)
 	}
 }
@@ -120,7 +121,125 @@ func TestCAs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"/a", "/d1", "/d2", "/outer"}, CAs(survey, &gitenv.Git{}, tunnel, environ)); diff != "" {
+	if diff := gocmp.Diff([]string{"/a", "/d1", "/d2", "/outer"}, CAs(survey, &gitenv.Git{}, tunnel, environ)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What users of a few tools see: the narrowest carrier each reads, their own
+// settings kept, and nothing that a JVM would print.
+func TestToolsPlans(t *testing.T) {
+	files := map[string]string{
+		"/home/.wgetrc":                   "user_agent = mine\nhttps_proxy = http://elsewhere:1\ncheck_certificate = off\n",
+		"/home/.gradle/gradle.properties": "systemProp.https.proxyHost=elsewhere\n",
+		"/home/.m2/settings.xml":          "<!-- <proxy><host>no</host></proxy> --><proxies><proxy><active>false</active><host>off</host></proxy>\n<proxy><active>true</active><host>on</host></proxy></proxies>",
+		"/home/.config/nix/nix.conf":      "ssl-cert-file = mine.pem\n",
+		"/home/project/.sentryclirc":      "[http]\nverify_ssl = false\n",
+		"/home/project/.mvn/jvm.config":   "-Xmx1g\n-Djavax.net.ssl.trustStore=/mine.p12\n",
+		"/bin/build.sh":                   "#!/bin/sh\napt-get update && java -jar x.jar",
+		"/home/.azure/config":             "[core]\ndisable_connection_verification = yes\n",
+		"/home/project/composer.json":     `{"config": {"cafile": "own.pem"}}`,
+		"/home/.gemrc":                    ":ssl_ca_cert: /own/ca.pem\n",
+		"/home/.w3m/config":               "https_proxy http://elsewhere:1/\n",
+		"/home/.config/gcloud/properties": "[core]\nproject = p\n[proxy]\ntype = socks5\naddress = elsewhere\n",
+		"/home/.cabal/config":             "repository hackage.haskell.org\n  url: http://hackage.haskell.org/\n",
+		"/home/.kube/config":              "  certificate-authority-data: QQ==\n",
+		"/home/.aria2/aria2.conf":         "all-proxy=http://elsewhere:1\n",
+		"/home/.docker/config.json":       "{\n  \"proxies\": {\"default\": {\"httpsProxy\": \"http://elsewhere:1\"}}}",
+		"/home/.bazelrc":                  "startup --host_jvm_args=-Djavax.net.ssl.trustStore=/own.p12\n",
+		"/home/.boto":                     "[Boto]\nproxy = elsewhere\n",
+		"/home/.nuget/NuGet/NuGet.Config": "<add key=\"http_proxy\" value=\"http://elsewhere:1\" />",
+		"/home/.bundle/config":            "---\nBUNDLE_SSL_VERIFY_MODE: \"0\"\n",
+	}
+	for _, c := range []struct {
+		run string
+		// argv is what is run in its place, "" for the same.
+		argv string
+		// environ are variables that hold these texts; one with a "!" must not be
+		// set, or not hold it.
+		environ map[string]string
+		// conflicts are "code overruled" or "code stays".
+		conflicts string
+	}{
+		{run: "mvn verify", conflicts: "maven_settings_proxy stays, maven_jvm_config_trust_store overruled", environ: map[string]string{
+			"MAVEN_OPTS": "-Xss2m -Djavax.net.ssl.trustStore=/s/java.p12 ", "!JAVA_TOOL_OPTIONS": ""}},
+		{run: "java -jar x.jar", argv: "java -Djavax.net.ssl.trustStore=/s/java.p12 -Djavax.net.ssl.trustStorePassword=changeit " +
+			"-Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=4711 -Dhttp.nonProxyHosts=localhost|127.*|[::1] -jar x.jar", environ: map[string]string{"!JAVA_TOOL_OPTIONS": ""}},
+		{run: "java -Djavax.net.ssl.trustStore=own -Dhttps.proxyHost=own X"},
+		{run: "./build.sh", environ: map[string]string{"JAVA_TOOL_OPTIONS": "-Dhttps.proxyPort=4711", "APT_CONFIG": "/s/files/"}},
+		{run: "gradle build", argv: "gradle -Djavax.net.ssl.trustStore=/s/java.p12 -Djavax.net.ssl.trustStorePassword=changeit " +
+			"-Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=4711 -Dhttp.nonProxyHosts=localhost|127.*|[::1] build",
+			conflicts: "gradle_properties_proxy overruled", environ: map[string]string{"!GRADLE_OPTS": ""}},
+		{run: "sh gradlew build", argv: "sh gradlew -Djavax.net.ssl.trustStore=/s/java.p12 -Djavax.net.ssl.trustStorePassword=changeit " +
+			"-Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=4711 -Dhttp.nonProxyHosts=localhost|127.*|[::1] build", conflicts: "gradle_properties_proxy overruled"},
+		{run: "bazel build x", argv: "bazel --host_jvm_args=-Djavax.net.ssl.trustStore=/s/java.p12 --host_jvm_args=-Djavax.net.ssl.trustStorePassword=changeit build x",
+			conflicts: "bazelrc_trust_store overruled"},
+		{run: "openssl s_client -connect a.test:443", argv: "openssl s_client -proxy 127.0.0.1:4711 -connect a.test:443"},
+		{run: "openssl s_client -connect localhost:443"},
+		{run: "openssl x509 -in a.pem"},
+		{run: "bundle exec rake", environ: map[string]string{"http_proxy": tunnel.URL, "GEMRC": "/s/files/", "BUNDLE_SSL_CA_CERT": "/s/bundle.crt", "BUNDLE_SSL_VERIFY_MODE": "1"},
+			conflicts: "bundle_config_ssl_verify_mode overruled"},
+		{run: "gem install x", environ: map[string]string{"GEMRC": "/s/files/"}, conflicts: "gemrc_ssl_ca_cert overruled"},
+		{run: "wget https://a.test/", environ: map[string]string{"WGETRC": "/s/files/"}, conflicts: "wgetrc_https_proxy overruled, wgetrc_check_certificate overruled"},
+		{run: "gsutil ls", environ: map[string]string{"BOTO_PATH": "/etc/boto.cfg:~/.boto:/s/files/", "CLOUDSDK_PROXY_PORT": "4711"}, conflicts: "boto_proxy stays, gcloud_config_proxy overruled"},
+		{run: "aria2c https://a.test/x", argv: "aria2c --ca-certificate=/s/bundle.crt --https-proxy=http://127.0.0.1:4711 https://a.test/x", conflicts: "aria2_conf_https_proxy overruled"},
+		{run: "nix build", environ: map[string]string{"NIX_CONFIG": "ssl-cert-file = /s/bundle.crt"}, conflicts: "nix_conf_ssl_cert_file overruled"},
+		{run: "composer install", environ: map[string]string{"COMPOSER_CAFILE": "/s/bundle.crt"}, conflicts: "composer_config_cafile overruled"},
+		{run: "cabal update", conflicts: "cabal_config_http_repository stays"},
+		{run: "kubectl get pods", conflicts: "kubeconfig_certificate_authority stays"},
+		{run: "docker pull x", conflicts: "docker_config_proxies stays"},
+		{run: "dotnet restore", conflicts: "nuget_config_http_proxy stays"},
+		{run: "az login", conflicts: "azure_config_disable_connection_verification stays"},
+		{run: "sentry-cli info", conflicts: "sentryclirc_verify_ssl stays"},
+	} {
+		p := planned(t, strings.Fields(c.run), imagined([]string{"MAVEN_OPTS=-Xss2m"}, files, nil))
+		if want := cmp.Or(c.argv, c.run); strings.Join(p.Argv, " ") != want {
+			t.Errorf("%s: runs\n%s, want\n%s", c.run, strings.Join(p.Argv, " "), want)
+		}
+		for name, want := range c.environ {
+			if absent, ok := strings.CutPrefix(name, "!"); ok {
+				if _, set := env.Lookup(p.Environ, absent); set {
+					t.Errorf("%s: %s is set", c.run, absent)
+				}
+			} else if got := env.Get(p.Environ, name); !strings.Contains(got, want) {
+				t.Errorf("%s: %s is %q without %q", c.run, name, got, want)
+			}
+		}
+		var conflicts []string
+		for _, k := range p.Conflicts {
+			conflicts = append(conflicts, k.Code+map[bool]string{true: " overruled", false: " stays"}[k.Overruled])
+			if !k.Overruled && k.Advice == "" {
+				t.Errorf("%s: nothing is said about %s", c.run, k.Code)
+			}
+		}
+		if got := strings.Join(conflicts, ", "); got != c.conflicts {
+			t.Errorf("%s: conflicts %q, want %q", c.run, got, c.conflicts)
+		}
+	}
+}
+
+// A setting that is overruled by a file leaves the user's others in it.
+func TestOverrulingFileKeepsTheUsersOthers(t *testing.T) {
+	p := planned(t, []string{"wget", "https://a.test/"}, imagined(nil, map[string]string{"/home/.wgetrc": "user_agent = mine\nhttps_proxy = http://elsewhere:1\n"}, nil))
+	for _, f := range p.Files {
+		if f.Path == env.Get(p.Environ, "WGETRC") {
+			want := "user_agent = mine\nhttps_proxy = http://elsewhere:1\nca_certificate = /s/bundle.crt\ncheck_certificate = on\nuse_proxy = on\nhttps_proxy = http://127.0.0.1:4711\n"
+			if diff := gocmp.Diff(want, string(f.Content)); diff != "" {
+				t.Error(diff)
+			}
+			return
+		}
+	}
+	t.Errorf("WGETRC=%s is not among %v", env.Get(p.Environ, "WGETRC"), p.Files)
+}
+
+// A user's truststore in a variable that the JVM reads stays the only one.
+func TestUsersTrustStoreInAnotherVariableStays(t *testing.T) {
+	own := []string{"JAVA_TOOL_OPTIONS=-Djavax.net.ssl.trustStore=/mine.jks"}
+	for _, command := range []string{"java", "mvn", "gradle", "ant", "sbt", "kotlinc", "clojure", "jshell"} {
+		p := planned(t, []string{command, "x"}, imagined(own, nil, nil))
+		if text := strings.Join(append(p.Argv, p.Environ...), " "); strings.Contains(text, "trustStore=/s/") {
+			t.Errorf("%s gets another one: %s", command, text)
+		}
 	}
 }

@@ -19,6 +19,7 @@ http_proxy: http://127.0.0.1:9
 gem: --no-document
 END
 behind gem install -q --clear-sources --source https://git.test/files/ greeting
+works gem-install "$(gem --version)"
 prints hello ruby -I installed/gems/greeting-1.0/lib -r greeting -e 'puts Greeting::TEXT'
 rm -r installed
 
@@ -27,7 +28,10 @@ source "https://git.test/files/"
 gem "greeting"
 END
 behind bundle install --quiet
+works bundler "$(bundle --version | grep -oE '[0-9.]+$')"
 prints hello bundle exec ruby -r greeting -e 'puts Greeting::TEXT'
 
 # Net::HTTP, which reads no https_proxy, in a command of Bundler's.
-prints "GET git.test" behind bundle exec ruby -r net/http -e 'print Net::HTTP.get(URI("https://git.test/echo"))'
+version=$(ruby -e 'print RUBY_VERSION')
+client ruby-net/http "$version" bundle exec ruby -r net/http -e 'print Net::HTTP.get(URI("https://git.test/echo"))'
+client ruby-open-uri "$version" ruby -r open-uri -e 'print URI("https://git.test/echo").read'

@@ -17,5 +17,7 @@ export COMPOSER_ALLOW_SUPERUSER=1
 behind composer install --no-interaction --quiet
 [[ -s vendor/matrix/greeting/composer.json ]] || fail "the package is not there"
 
+works composer "$(composer --version 2>/dev/null | grep -oE '[0-9]+\.[0-9.]+' | head -n 1)"
+
 # shellcheck disable=SC2016 # the dollars are PHP's
-prints "GET git.test" behind php -r '$c = curl_init("https://git.test/echo"); curl_setopt($c, CURLOPT_RETURNTRANSFER, true); echo curl_exec($c) ?: curl_error($c);'
+client php-curl "$(php -r 'echo PHP_VERSION;')" php -r '$c = curl_init("https://git.test/echo"); curl_setopt($c, CURLOPT_RETURNTRANSFER, true); echo curl_exec($c) ?: curl_error($c);'

@@ -10,6 +10,7 @@ update=(apt-get -q -o Dir::Etc::SourceList="$PWD/sources.list" -o Dir::Etc::Sour
 behind "${update[@]}"
 packages=(lists/*_Packages*)
 [[ -s ${packages[0]} ]] || fail "no list of packages"
+works apt-https "$(apt-get --version | sed -n '1s/^apt \([0-9.]*\).*/\1/p')"
 rm -r lists
 mkdir -p lists/partial
 echo "${update[*]}" >script

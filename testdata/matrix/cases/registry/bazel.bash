@@ -10,3 +10,4 @@ bazel=(bazel --output_user_root="$PWD/bazel")
 trap '"${bazel[@]}" shutdown &>/dev/null; clean_up' EXIT
 "${bazel[@]}" info release &>/dev/null
 behind "${bazel[@]}" fetch @junit//file
+works bazel "$("${bazel[@]}" --version | sed 's/^bazel //')"

@@ -26,3 +26,4 @@ systemProp.https.proxyPort=9
 systemProp.javax.net.ssl.trustStore=/nonexistent
 END
 prints "$fetched" behind "${gradle[@]}" fetch
+works gradle "$(gradle --version 2>/dev/null | sed -n 's/^Gradle //p')"

@@ -26,4 +26,7 @@ END
 for java in $(readlink -f "$(command -v java)" /usr/lib/jvm/*/bin/java | sort -u); do
 	"$java" -version
 	prints $'HttpsURLConnection true\nHttpClient true' behind "$java" Fetch.java "$(npm_registry)is-number"
+	version=$("$java" -version 2>&1 | sed -n '1s/.*"\(.*\)".*/\1/p')
+	works java-HttpClient "$version"
+	works java-HttpsURLConnection "$version"
 done

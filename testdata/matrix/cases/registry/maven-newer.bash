@@ -6,5 +6,6 @@ for version in 3.9.11 4.0.0-rc-4; do
 	behind env NO_PROXY=corp.test,other.test sh apache-maven-$version/bin/mvn -B -q dependency:copy -Dartifact=junit:junit:4.13.2 \
 		-DoutputDirectory="$PWD/$version" -Dmaven.repo.local="$PWD/repository-$version" 2>err
 	[[ -s $version/junit-4.13.2.jar ]] || fail "the artifact is not there"
+	works maven $version
 	if grep "Picked up" err; then fail "the JVM prints its options"; fi
 done
