@@ -203,11 +203,8 @@ func readCerts(sources []string) ([][]byte, error) {
 		if err != nil && i == 0 {
 			return nil, err // our own CA must be there
 		}
-		for block, rest := pem.Decode(raw); block != nil; block, rest = pem.Decode(rest) {
-			if block.Type != "CERTIFICATE" && block.Type != "TRUSTED CERTIFICATE" {
-				continue
-			}
-			cert, err := x509.ParseCertificate(block.Bytes)
+		for _, der := range certificates(raw) {
+			cert, err := x509.ParseCertificate(der)
 			if err != nil {
 				continue
 			}
@@ -221,6 +218,20 @@ func readCerts(sources []string) ([][]byte, error) {
 		return nil, errors.New("no certificate found")
 	}
 	return certs, nil
+}
+
+// certificates returns those of a PEM file, or of a JVM's truststore.
+func certificates(raw []byte) [][]byte {
+	var ders [][]byte
+	for block, rest := pem.Decode(raw); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" || block.Type == "TRUSTED CERTIFICATE" {
+			ders = append(ders, block.Bytes)
+		}
+	}
+	if len(ders) == 0 {
+		return keystore(raw)
+	}
+	return ders
 }
 
 // readSource reads a PEM file, or every file of a directory (SSL_CERT_DIR).
