@@ -3,7 +3,7 @@
 //
 //	/echo            the request's method, host and body
 //	/ws              a WebSocket that sends back what it gets
-//	/git/NAME.git/…  the repositories below --repositories, by git's own http-backend
+//	/git/NAME.git/…  the repositories below --repositories, by git's own http-backend, with a store for large files
 //	/files/…         the files below --files
 //
 // Usage:
@@ -62,6 +62,9 @@ func serve(ca, repositories, files string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/echo", echo)
 	mux.HandleFunc("/ws", socket)
+	store := &lfs{objects: map[string][]byte{}}
+	mux.HandleFunc("POST /git/{repository}/info/lfs/objects/batch", store.batch)
+	mux.HandleFunc("/lfs/{oid}", store.object)
 	mux.Handle("/git/", git)
 	mux.Handle("/files/", http.StripPrefix("/files/", http.FileServer(http.Dir(files))))
 	server := &http.Server{Handler: mux, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}}
