@@ -79,6 +79,38 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// Every runtime that is here takes the hook's syntax, and so does Python 2.
+func TestSyntax(t *testing.T) {
+	checks := map[string][]string{}
+	for version, node := range nodes(t) {
+		checks["node "+version] = []string{node, "--check", "node.cjs"}
+	}
+	for version, python := range pythons(t) {
+		const compile = "import sys; [compile(open(f).read(), f, 'exec') for f in sys.argv[1:]]"
+		files := []string{"python/sitecustomize.py", "python/agentproxy_preload.py"}
+		if version == "2.7" {
+			files = files[:1] // the other is never loaded there
+		}
+		checks["python "+version] = append([]string{python, "-c", compile}, files...)
+	}
+	if ruby := installed(t, "ruby"); ruby != "" {
+		checks["ruby"] = []string{ruby, "-cw", "ruby.rb"}
+	}
+	if php := installed(t, "php"); php != "" {
+		checks["php"] = []string{php, "-l", "php/prepend.php"}
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{dir: here, environ: os.Environ()}
+	for name, argv := range checks {
+		if r := w.run(t, argv...); r.status != 0 || r.stderr != "" {
+			t.Errorf("%s: %v", name, r)
+		}
+	}
+}
+
 func BenchmarkWrite(b *testing.B) {
 	dir := b.TempDir()
 	for b.Loop() {

@@ -14,17 +14,20 @@ if (!class_exists('AgentproxyPreload', false)) {
     {
         public $context;
         private $stream;
-        private static $proxy;
+        /** The proxy's "host:port", and the header line with its credentials or ''. */
+        private static $proxy, $authorization = '';
         /** The auto_prepend_file that the user's ini files name, or ''. */
         public static $theirs = '';
 
         public static function install(): void
         {
             self::$theirs = self::theirs();
-            $url = getenv('https_proxy') ?: getenv('HTTPS_PROXY');
-            self::$proxy = $url ? parse_url(strpos($url, '://') ? $url : "http://$url") : null;
-            if (empty(self::$proxy['host']) || self::$proxy['scheme'] !== 'http' || !in_array('https', stream_get_wrappers(), true)) return;
-            self::$proxy += ['port' => 80];
+            $url = getenv('https_proxy') ?: getenv('HTTPS_PROXY') ?: '';
+            $parts = parse_url(strpos($url, '://') ? $url : "http://$url");
+            if (empty($parts['host']) || $parts['scheme'] !== 'http' || !in_array('https', stream_get_wrappers(), true)) return;
+            self::$proxy = $parts['host'] . ':' . ($parts['port'] ?? 80);
+            $login = rawurldecode($parts['user'] ?? '') . ':' . rawurldecode($parts['pass'] ?? '');
+            if ($login !== ':') self::$authorization = 'Proxy-Authorization: Basic ' . base64_encode($login) . "\r\n";
             self::take();
         }
 
@@ -40,7 +43,8 @@ if (!class_exists('AgentproxyPreload', false)) {
             foreach (array_merge([php_ini_loaded_file()], explode(',', (string) php_ini_scanned_files())) as $file) {
                 $file = trim((string) $file);
                 if ($file === '' || dirname($file) === __DIR__) continue;
-                if (preg_match_all('/^\s*auto_prepend_file\s*=\s*(?|"([^"]*)"|\'([^\']*)\'|([^;\r\n]*))/mi', (string) @file_get_contents($file), $found)) $theirs = trim(end($found[1]));
+                $ini = (string) @file_get_contents($file);
+                if (preg_match_all('/^\s*auto_prepend_file\s*=\s*(?|"([^"]*)"|\'([^\']*)\'|([^;\r\n]*))/mi', $ini, $found)) $theirs = trim(end($found[1]));
             }
             return strtolower($theirs) === 'none' ? '' : $theirs;
         }
@@ -57,12 +61,6 @@ if (!class_exists('AgentproxyPreload', false)) {
             return false;
         }
 
-        private static function authorization(): string
-        {
-            $login = rawurldecode(self::$proxy['user'] ?? '') . ':' . rawurldecode(self::$proxy['pass'] ?? '');
-            return $login === ':' ? '' : 'Proxy-Authorization: Basic ' . base64_encode($login);
-        }
-
         public function stream_open(string $path, string $mode, int $options): bool
         {
             $context = $this->context ?? stream_context_get_default();
@@ -72,36 +70,38 @@ if (!class_exists('AgentproxyPreload', false)) {
             $port = $url['port'] ?? 443;
             $tunnelled = $host !== '' && !isset($set['http']['proxy']) && !self::isDirect($host, $port);
             if ($tunnelled) {
-                $set['http']['proxy'] = 'tcp://' . self::$proxy['host'] . ':' . self::$proxy['port'];
-                $header = $set['http']['header'] ?? [];
-                $header = is_array($header) ? $header : explode("\r\n", trim($header));
-                $set['http']['header'] = array_filter(array_merge($header, [self::authorization()]));
+                $set['http']['proxy'] = 'tcp://' . self::$proxy;
+                if (self::$authorization !== '') { // PHP sends this header with CONNECT, and not to the origin
+                    $header = $set['http']['header'] ?? '';
+                    $set['http']['header'] = self::$authorization . (is_array($header) ? implode("\r\n", $header) : $header);
+                }
                 $context = stream_context_create($set, array_diff_key(stream_context_get_params($context), ['options' => 0]));
             }
+            get_defined_vars(); // from now on a local of any name can be set here, as fopen does where PHP 8.5 deprecates its name
             stream_wrapper_restore('https');
             try {
                 $this->stream = fopen($path, $mode, false, $context); // an @ of the caller's holds for its warnings too
             } finally {
                 self::take();
             }
-            if (!$this->stream && $tunnelled && error_reporting() & E_USER_WARNING) self::explain((strpos($host, ':') !== false ? "[$host]" : $host) . ":$port");
-            $this->exchangeArray($http_response_header ?? []);
+            $headers = (function_exists('http_get_last_response_headers') ? http_get_last_response_headers() : get_defined_vars()['http_response_header'] ?? null) ?? [];
+            if (!$this->stream && !$headers && $tunnelled && error_reporting() & E_USER_WARNING) self::explain((strpos($host, ':') !== false ? "[$host]" : $host) . ":$port");
+            $this->exchangeArray($headers);
             $outer = array_column(array_slice(debug_backtrace(DEBUG_BACKTRACE_IGNORE_ARGS), 2), 'function');
-            if (!array_diff($outer, ['include', 'include_once', 'require', 'require_once'])) $GLOBALS['http_response_header'] = $this->getArrayCopy();
+            if (!array_diff($outer, ['include', 'include_once', 'require', 'require_once'])) $GLOBALS['http_response_header'] = $headers;
             return (bool) $this->stream;
         }
 
         /** PHP says the same of every failure behind a proxy, so the proxy is asked once more, for its reason. */
         private static function explain(string $target): void
         {
-            $shown = 'http://' . self::$proxy['host'] . ':' . self::$proxy['port'];
-            $socket = @stream_socket_client('tcp://' . self::$proxy['host'] . ':' . self::$proxy['port'], $code, $why, 5);
+            $socket = @stream_socket_client('tcp://' . self::$proxy, $code, $why, 5);
             if (!$socket) {
-                trigger_error("the proxy of agentproxy at $shown is not reachable: $why", E_USER_WARNING);
+                trigger_error('the proxy of agentproxy at http://' . self::$proxy . " is not reachable: $why", E_USER_WARNING);
                 return;
             }
             stream_set_timeout($socket, 5);
-            fwrite($socket, "CONNECT $target HTTP/1.1\r\nHost: $target\r\n" . (self::authorization() === '' ? '' : self::authorization() . "\r\n") . "\r\n");
+            fwrite($socket, "CONNECT $target HTTP/1.1\r\nHost: $target\r\n" . self::$authorization . "\r\n");
             $answer = explode(' ', trim((string) fgets($socket)), 2);
             if (($answer[1][0] ?? '') !== '2') trigger_error("agentproxy refused CONNECT $target: " . ($answer[1] ?? 'no answer'), E_USER_WARNING);
         }
