@@ -5,3 +5,4 @@ behind chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-
 	--disable-component-update --disable-sync --user-data-dir="$PWD/profile" --dump-dom https://git.test/echo >page
 says page "GET git.test"
 [[ ! -e $HOME/.pki ]] || fail "the home has got a database"
+works chromium "$(chromium --version 2>/dev/null | grep -oE "[0-9.]+" | head -n 1)"

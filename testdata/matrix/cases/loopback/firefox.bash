@@ -6,3 +6,4 @@ behind timeout 60 firefox-esr --headless --screenshot "$PWD/page.png" https://gi
 [[ $(file -b page.png) == "PNG image"* ]] || fail "no picture"
 leftover=$(find "$AGENT_PROXY_STATE_DIR/nss" -name 'firefox-*')
 [[ ! $leftover ]] || fail "the profile of the run is still there: $leftover"
+works firefox-esr "$(firefox-esr --version | grep -oE "[0-9.]+" | head -n 1)"
