@@ -55,6 +55,7 @@ func head(data []byte) []byte {
 // Full is a profile with all that is in its file.
 type Full struct {
 	Profile
+	Canary   *Canary   `toml:"canary"`
 	Rules    []Rule    `toml:"rule"`
 	Examples []Example `toml:"-"`
 }
@@ -155,7 +156,20 @@ func (p *Full) check(file string, data []byte) []error {
 		checkPattern(r.Match, complain)
 	}
 	checkPattern(p.Version.Pattern, complain)
+	if p.Canary != nil {
+		p.checkCanary(complain)
+	}
 	return errs
+}
+
+func (p *Full) checkCanary(complain complainer) {
+	c := p.Canary
+	if (len(c.Instead) > 0) != (c.Runtime != "") {
+		complain("[canary]", "what is tried instead needs a runtime, and the other way round")
+	}
+	for _, t := range slices.Concat(c.Args, c.Instead, c.Env) {
+		p.checkTemplate(t, complain)
+	}
 }
 
 type complainer func(text, format string, args ...any)

@@ -168,6 +168,19 @@ type Override struct {
 	Advice string `toml:"advice"`
 }
 
+// Canary is how doctor tries the tool against the canary, an origin in the
+// tunnel: {canary} is its URL with a slash at the end, {canary.host} its name,
+// {tmp} an empty directory, in which the tool runs.
+type Canary struct {
+	Args []Template `toml:"args"`
+	// Instead is run with the environment that the tool gets, where the tool
+	// itself cannot be run harmlessly, and Runtime says what it is.
+	Instead []Template `toml:"instead"`
+	Runtime string     `toml:"runtime"`
+	// Env are variables that the trial needs, as NAME=VALUE.
+	Env []Template `toml:"env"`
+}
+
 // Rule is how a failure reads.
 type Rule struct {
 	Class Class   `toml:"class"`

@@ -43,7 +43,12 @@ type Plan struct {
 	// Never says of tools in the command that no setting takes them through a
 	// proxy, and what to do.
 	Never []string `json:"never,omitempty"`
+
+	facts map[string]string
 }
+
+// Fact is what a template's name stood for, "" when it stood for nothing.
+func (p Plan) Fact(name string) string { return p.facts[name] }
 
 // Change is one difference between the user's environment and the command's.
 // The user's old value is not in it: it may hold a password.
@@ -87,6 +92,7 @@ func NewPlan(in Input) Plan {
 	}
 	w.arguments(argv)
 	p := w.plan
+	p.facts = w.facts
 	p.Environ = env.Apply(in.Environ, w.edits)
 	p.Changes = changes(in.Environ, w.edits)
 	p.Conflicts = conflicts

@@ -39,6 +39,7 @@ var layers = map[string][]string{
 	"proxy/config":    {"proxy/policy", "proxy/rundir"},
 	"proxy/egress":    {"proxy/ca", "proxy/handoff", "proxy/idle", "proxy/policy", "proxy/status"},
 	"proxy/idle":      {},
+	"proxy/canary":    {"proxy", "proxy/ca", "proxy/egress"},
 	"proxy/daemon":    {"proxy"},
 	"proxy/attach":    {"proxy"},
 	"proxy/proxytest": {"proxy"},

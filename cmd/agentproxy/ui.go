@@ -14,11 +14,13 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/status"
 	"github.com/agentproxy/agentproxy/wrap"
+	"github.com/agentproxy/agentproxy/wrap/doctor"
 	"golang.org/x/term"
 )
 
@@ -54,6 +56,9 @@ func hint(err error, format string, args ...any) error {
 func complain(err error) int {
 	if err == nil {
 		return 0
+	}
+	if errors.Is(err, errUnwell) {
+		return exitStatus(err) // the table has said it
 	}
 	say("%s", err)
 	var h *hintedError
@@ -190,6 +195,57 @@ func printPlan(w io.Writer, p wrap.Plan) {
 	}
 	for _, n := range slices.Concat(p.Notes, p.Never) {
 		fmt.Fprintf(w, "note: %s\n", n)
+	}
+}
+
+// printDoctor draws the table of tried tools, and below it what mends those
+// that do not work.
+func printDoctor(w io.Writer, rows []doctor.Row) {
+	p := newPalette(w)
+	fmt.Fprintf(w, "  %-14s %-12s %-11s %-9s %s\n", "tool", "version", "proxy", "trust", "verdict")
+	for _, r := range rows {
+		mark := p.good("✓")
+		if r.Verdict != doctor.Works {
+			mark = p.bad("✗")
+		}
+		verdict := string(r.Verdict)
+		if r.Runtime != "" {
+			verdict += " (tried by its runtime: " + r.Runtime + ")"
+		}
+		fmt.Fprintf(w, "%s %-14s %-12s %-11s %-9s %s\n", mark, r.Tool, r.Version, r.Proxy, r.Trust, verdict)
+		if r.Fix != "" {
+			fmt.Fprintf(w, "    fix: %s\n", r.Fix)
+		}
+		if r.Said != "" {
+			fmt.Fprintf(w, "    it said: %s\n", r.Said)
+		}
+	}
+}
+
+// progress counts on a terminal, and is silent elsewhere.
+type progress struct {
+	mu    sync.Mutex
+	shown bool
+	done  int
+	all   int
+}
+
+func newProgress(all int) *progress {
+	return &progress{shown: term.IsTerminal(int(os.Stderr.Fd())), all: all}
+}
+
+func (p *progress) step(what string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done++
+	if p.shown {
+		fmt.Fprintf(os.Stderr, "\r\x1b[Ktried %d of %d: %s", p.done, p.all, what)
+	}
+}
+
+func (p *progress) end() {
+	if p.shown {
+		fmt.Fprint(os.Stderr, "\r\x1b[K")
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy/canary"
 	"github.com/agentproxy/agentproxy/proxy/daemon"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/status"
@@ -232,3 +233,15 @@ func (r *Run) Failures(ctx context.Context) ([]*status.Failure, error) {
 
 // Close detaches the run.
 func (r *Run) Close() { close(r.done) }
+
+// Trial returns what the canary saw of a trial.
+func (t *Tunnel) Trial(ctx context.Context, name string) (canary.Trial, error) {
+	var trial canary.Trial
+	res, conn, err := t.call(ctx, http.MethodGet, status.CanaryPath+"?"+url.Values{"trial": {name}}.Encode())
+	if err != nil {
+		return trial, err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(callTimeout))
+	return trial, json.NewDecoder(res.Body).Decode(&trial)
+}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/agentproxy/agentproxy/proxy"
 	"github.com/agentproxy/agentproxy/proxy/ca"
+	"github.com/agentproxy/agentproxy/proxy/canary"
 	"github.com/agentproxy/agentproxy/proxy/config"
 	"github.com/agentproxy/agentproxy/proxy/egress"
 	"github.com/agentproxy/agentproxy/proxy/policy"
@@ -92,6 +93,7 @@ func Run(ctx context.Context, o Options) error {
 	d.record.Remove()
 	d.runs.sayStopped()
 	d.front.Close()
+	d.canary.Close()
 	if d.egress != nil {
 		d.egress.Close()
 	}
@@ -108,6 +110,7 @@ type daemon struct {
 	// javaStore is "" when it could not be made.
 	javaStore string
 	egress    *egress.Egress // nil with an upstream
+	canary    *canary.Canary
 	front     *proxy.Front
 	listener  net.Listener
 	record    *rundir.Record
@@ -141,6 +144,8 @@ func (d *daemon) setUp() error {
 		d.listener.Close()
 		return err
 	}
+	d.canary = canary.New(d.ca)
+	tunnel = d.canary.Tunnel(tunnel)
 	d.record = &rundir.Record{Key: o.Key, PID: os.Getpid(), Port: port, Secret: rand.Text(), Version: o.Version, Upstream: upstream, CAs: o.Config.Egress.ExtraRoots, Started: d.started}
 	d.front = &proxy.Front{Tunnel: tunnel, Routes: d.routes(tunnel, roots), Report: d.report, Authorize: o.Authorize}
 	if o.Authorize == nil {
@@ -203,8 +208,9 @@ func (d *daemon) routes(tunnel proxy.TunnelFunc, roots *x509.CertPool) *proxy.Ro
 		CA:     d.ca.PEM(),
 		Report: d.report,
 		Control: map[string]http.Handler{
-			status.RunPath:  d.authorized(d.serveRun),
-			status.StopPath: d.authorized(d.serveStop),
+			status.RunPath:    d.authorized(d.serveRun),
+			status.StopPath:   d.authorized(d.serveStop),
+			status.CanaryPath: d.authorized(d.serveCanary),
 		},
 	}
 	if d.options.Config.Front.CompatEnabled() && d.options.Listen == "" {

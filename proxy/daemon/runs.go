@@ -232,3 +232,9 @@ func (d *daemon) serveRun(w http.ResponseWriter, r *http.Request) {
 type counter struct{ n atomic.Int64 }
 
 func (c *counter) add(*http.Request) { c.n.Add(1) }
+
+// serveCanary tells what the canary saw of a trial.
+func (d *daemon) serveCanary(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(d.canary.Trial(r.URL.Query().Get("trial")))
+}

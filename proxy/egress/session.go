@@ -73,6 +73,10 @@ func (s *session) Serve(client net.Conn, report func(*status.Failure)) {
 		s.egress.h2.Serve(conn, attach)
 		return
 	}
+	if s.egress.cfg.Local != nil {
+		s.egress.h1.Serve(conn, attach)
+		return
+	}
 	// A client that has not asked for anything yet costs no buffers.
 	if !held && idle.Wait(client) != nil {
 		return

@@ -20,6 +20,7 @@ const (
 	HealthzPath = Prefix + "healthz"
 	RunPath     = Prefix + "run"
 	StopPath    = Prefix + "stop"
+	CanaryPath  = Prefix + "canary"
 )
 
 // Document is what /__agentproxy/status serves and `agentproxy status --json`

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/probe"
+	"github.com/agentproxy/agentproxy/proxy/attach"
+	"github.com/agentproxy/agentproxy/proxy/canary"
+	"github.com/agentproxy/agentproxy/proxy/status"
+	"github.com/agentproxy/agentproxy/wrap"
+	"github.com/agentproxy/agentproxy/wrap/doctor"
+	"github.com/spf13/pflag"
+)
+
+func doctorCommand() *command {
+	return &command{
+		name:  "doctor",
+		args:  "[flags] [tool...]",
+		short: "Try the installed tools through the tunnel",
+		examples: `
+  agentproxy doctor                              # every installed tool that there is a trial for
+  agentproxy doctor npm git                      # these two; --json for programs`,
+		long: `
+Each tool fetches something from a canary, an origin inside the tunnel, with what
+exec gives it. No network is needed. The table says whether it took the tunnel,
+whether it trusted the CA, and in one line what mends it. Where a tool cannot be
+run harmlessly its runtime is tried.
+
+Exit status: 0 when all work, 1 when one does not.`,
+		define: func(flags *pflag.FlagSet) action {
+			var d doctorRun
+			d.define(flags)
+			flags.BoolVar(&d.asJSON, "json", false, "print JSON")
+			return func(ctx context.Context, args []string) error { return d.run(ctx, args) }
+		},
+	}
+}
+
+// doctorRun is one examination.
+type doctorRun struct {
+	tunnelFlags
+	asJSON bool
+
+	options attach.Options
+	tunnel  *attach.Tunnel
+	id      string
+}
+
+// patient is an installed tool with a trial.
+type patient struct {
+	command string
+	profile *profiles.Full
+}
+
+// errUnwell makes the exit status 1: everything has been said.
+var errUnwell = errors.New("not every tool works")
+
+func (d *doctorRun) run(ctx context.Context, tools []string) error {
+	patients, err := installed(tools)
+	if err != nil {
+		return err
+	}
+	if d.options, err = d.tunnelFlags.options(); err != nil {
+		return err
+	}
+	d.id = strings.ToLower(rand.Text()[:10])
+	tunnel, attached, err := attach.Enter(ctx, d.options, d.id)
+	if err != nil {
+		return err
+	}
+	defer attached.Close()
+	sayNotice(tunnel)
+	d.tunnel = tunnel
+	rows, err := d.examine(ctx, patients)
+	if err != nil {
+		return err
+	}
+	if d.asJSON {
+		if err := json.NewEncoder(os.Stdout).Encode(rows); err != nil {
+			return err
+		}
+	} else {
+		printDoctor(os.Stdout, rows)
+	}
+	if slices.ContainsFunc(rows, func(r doctor.Row) bool { return r.Verdict != doctor.Works }) {
+		return errUnwell
+	}
+	return nil
+}
+
+// installed returns the tools that are here and have a trial, those named or
+// all.
+func installed(names []string) ([]patient, error) {
+	all := library()
+	if len(names) == 0 {
+		names = all.Names()
+	} else {
+		for i, name := range names {
+			p, err := all.ForCommand(name)
+			if err != nil {
+				return nil, err
+			}
+			if p == nil {
+				return nil, hint(fmt.Errorf("no profile covers %q", name), "agentproxy profile list")
+			}
+			names[i] = p.Name
+		}
+	}
+	var list []patient
+	for _, name := range names {
+		file, data, err := all.Read(name)
+		if err != nil {
+			return nil, err
+		}
+		p, err := profiles.Parse(file, data)
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(p.Commands, func(c string) bool { _, err := exec.LookPath(c); return err == nil })
+		if p.Canary != nil && i >= 0 {
+			list = append(list, patient{p.Commands[i], p})
+		}
+	}
+	if len(list) == 0 {
+		return nil, hint(errors.New("none of the tools is installed and has a trial"), "agentproxy profile list")
+	}
+	return list, nil
+}
+
+// trialsAtOnce is how many tools run at a time: most wait for their own start.
+const trialsAtOnce = 4
+
+// examine tries all of them.
+func (d *doctorRun) examine(ctx context.Context, patients []patient) ([]doctor.Row, error) {
+	rows := make([]doctor.Row, len(patients))
+	errs := make([]error, len(patients))
+	progress := newProgress(len(patients))
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, trialsAtOnce)
+	for i, p := range patients {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			rows[i], errs[i] = d.try(ctx, p, fmt.Sprintf("t%d-%s", i, d.id))
+			progress.step(p.command)
+		})
+	}
+	wg.Wait()
+	progress.end()
+	return rows, errors.Join(errs...)
+}
+
+// try runs one trial in a directory of its own.
+func (d *doctorRun) try(ctx context.Context, p patient, trial string) (doctor.Row, error) {
+	row := doctor.Row{Tool: p.command, Runtime: p.profile.Canary.Runtime}
+	dir, err := os.MkdirTemp("", "agentproxy-doctor-*")
+	if err != nil {
+		return row, err
+	}
+	defer os.RemoveAll(dir)
+	plan, version, err := d.plan(p, trial, dir)
+	if err != nil {
+		return row, err
+	}
+	defer plan.Clean()
+	row.Version = version
+	var seen doctor.Seen
+	seen.Output, seen.Finished = doctor.Try(ctx, plan, dir)
+	if seen.Canary, err = d.tunnel.Trial(ctx, trial); err != nil {
+		return row, err
+	}
+	if seen.Failures, err = d.failures(ctx, canary.Host(trial)); err != nil {
+		return row, err
+	}
+	doctor.Judge(&row, seen, plan)
+	return row, nil
+}
+
+// plan is what exec would do for the tool, with the trial's arguments.
+func (d *doctorRun) plan(p patient, trial, dir string) (wrap.Plan, string, error) {
+	c := p.profile.Canary
+	about := map[string]string{"canary": "https://" + canary.Host(trial) + "/", "canary.host": canary.Host(trial), "tmp": dir}
+	fill := func(name string) string {
+		if value, ok := about[name]; ok {
+			return value
+		}
+		return "{" + name + "}" // known once there is a plan
+	}
+	argv := doctor.Argv(p.command, c, fill)
+	r := execution{options: d.options, environ: os.Environ(), id: trial, argv: argv}
+	if c.Runtime != "" { // what is tried instead gets the tool's environment
+		r.argv = []string{p.command}
+	}
+	r.survey = survey(d.options.Config, r.argv, r.environ)
+	plan, err := r.plan(d.tunnel)
+	if err != nil {
+		return plan, "", err
+	}
+	if c.Runtime != "" {
+		plan.Argv = argv
+	}
+	for i, arg := range plan.Argv {
+		plan.Argv[i] = profiles.Template(arg).Expand(plan.Fact)
+	}
+	for _, e := range c.Env {
+		plan.Environ = append(plan.Environ, e.Expand(fill))
+	}
+	machine := probe.Open(plan.Environ, filepath.Join(d.tunnel.Dir, versionsFile))
+	defer machine.Save()
+	world := worldOf(machine)
+	return plan, world.Version(world.LookPath(p.command), p.profile.Version), nil
+}
+
+// failures are those that the tunnel has seen about a host.
+func (d *doctorRun) failures(ctx context.Context, host string) ([]*status.Failure, error) {
+	doc, err := d.tunnel.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list []*status.Failure
+	for _, f := range doc.RecentRelayFailures {
+		name, _, err := net.SplitHostPort(f.Host)
+		if err != nil {
+			name = f.Host
+		}
+		if name == host {
+			list = append(list, f)
+		}
+	}
+	return list, nil
+}

@@ -1,0 +1,106 @@
+// Package canary is an origin inside the tunnel. Tools that are tried against
+// it take the real path (CONNECT, re-terminated TLS, a leaf of our CA) and need
+// no network.
+package canary
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/agentproxy/agentproxy/proxy"
+	"github.com/agentproxy/agentproxy/proxy/ca"
+	"github.com/agentproxy/agentproxy/proxy/egress"
+)
+
+// Domain is the origin's: each trial has a name of its own in it, by which what
+// happened to it is told from what happened to others. It exists in the tunnel
+// only (RFC 6761 §6.2).
+const Domain = "canary.agentproxy.test"
+
+// Host is the name of a trial, which is one label.
+func Host(trial string) string { return trial + "." + Domain }
+
+// Trial is what the canary saw of one.
+type Trial struct {
+	// Connects counts the tunnels to it, Requests what came through them.
+	Connects int `json:"connects"`
+	Requests int `json:"requests"`
+}
+
+// Canary is the origin. Close it to drop its connections.
+type Canary struct {
+	egress *egress.Egress
+
+	mu     sync.Mutex
+	trials map[string]Trial
+}
+
+// keptTrials is how many trials are remembered at most.
+const keptTrials = 10000
+
+// New starts it; its leaves are of the authority's.
+func New(authority *ca.Authority) *Canary {
+	c := &Canary{trials: map[string]Trial{}}
+	c.egress = egress.New(egress.Config{CA: authority, Local: c})
+	return c
+}
+
+// Close drops its connections.
+func (c *Canary) Close() { c.egress.Close() }
+
+// Tunnel returns a TunnelFunc that leads to the canary by its names, and with
+// next to everything else.
+func (c *Canary) Tunnel(next proxy.TunnelFunc) proxy.TunnelFunc {
+	return func(ctx context.Context, target string) (net.Conn, error) {
+		trial, ok := trialOf(target)
+		if !ok {
+			return next(ctx, target)
+		}
+		c.count(trial, Trial{Connects: 1})
+		return c.egress.Tunnel(ctx, target)
+	}
+}
+
+// trialOf returns the trial that an authority names.
+func trialOf(authority string) (string, bool) {
+	host, port, err := net.SplitHostPort(authority)
+	if err != nil {
+		host, port = authority, "443"
+	}
+	trial, ok := strings.CutSuffix(strings.ToLower(host), "."+Domain)
+	return trial, ok && port == "443"
+}
+
+func (c *Canary) count(trial string, add Trial) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t, known := c.trials[trial]
+	if known || len(c.trials) < keptTrials {
+		c.trials[trial] = Trial{t.Connects + add.Connects, t.Requests + add.Requests}
+	}
+}
+
+// Trial returns what was seen of one.
+func (c *Canary) Trial(name string) Trial {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.trials[name]
+}
+
+// ServeHTTP answers a request for a document.
+func (c *Canary) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	trial, _ := trialOf(r.Host)
+	c.count(trial, Trial{Requests: 1})
+	path := strings.TrimPrefix(r.URL.Path, "/")
+	for prefix, serve := range documents {
+		if rest, ok := strings.CutPrefix(path, prefix); ok {
+			serve(w, r, rest)
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "text/plain")
+	w.Write([]byte("the canary sings\n"))
+}

@@ -1,0 +1,155 @@
+// Package doctor tries tools against the canary: what a tool did there says
+// whether it takes the tunnel and trusts its CA.
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/proxy/canary"
+	"github.com/agentproxy/agentproxy/proxy/status"
+	"github.com/agentproxy/agentproxy/wrap"
+)
+
+// Verdict is what a trial showed.
+type Verdict string
+
+// The verdicts.
+const (
+	Works     Verdict = "works"
+	Untrusted Verdict = "does not trust the CA"
+	Ignored   Verdict = "does not use the tunnel"
+	Plain     Verdict = "speaks plain HTTP to the tunnel"
+	Unclear   Verdict = "unclear"
+)
+
+// Row is one tool of the table.
+type Row struct {
+	Tool    string `json:"tool"`
+	Version string `json:"version,omitempty"`
+	// Runtime was tried in the tool's place, where that cannot be run
+	// harmlessly; "" when the tool itself was.
+	Runtime string `json:"runtime,omitempty"`
+	// Proxy is "tunnel", "ignored", "plain HTTP" or "not tried"; Trust "trusted", "rejected"
+	// or "" when it was not tried.
+	Proxy   string  `json:"proxy"`
+	Trust   string  `json:"trust,omitempty"`
+	Verdict Verdict `json:"verdict"`
+	// Fix is the one line that mends it.
+	Fix string `json:"fix,omitempty"`
+	// Said is the last line that the tool printed, when it did not work.
+	Said string `json:"said,omitempty"`
+}
+
+// patience is how long a tool may take.
+const patience = 20 * time.Second
+
+// outputLimit is how much of what a tool prints is kept, in bytes.
+const outputLimit = 64 << 10
+
+// Try runs the planned command in dir, away from the terminal, and returns the
+// end of what it printed. How it ended says little: some tools cannot be
+// content with what a canary answers.
+func Try(ctx context.Context, p wrap.Plan, dir string) (output string, finished bool) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	path, err := exec.LookPath(p.Argv[0])
+	if err != nil {
+		return err.Error(), true
+	}
+	var out tail
+	cmd := exec.CommandContext(ctx, path, p.Argv[1:]...)
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = p.Environ, dir, &out, &out
+	cmd.WaitDelay = time.Second
+	err = cmd.Run()
+	return out.kept.String(), !errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
+}
+
+// tail keeps the end of what is written.
+type tail struct{ kept bytes.Buffer }
+
+func (t *tail) Write(data []byte) (int, error) {
+	t.kept.Next(max(0, t.kept.Len()+len(data)-outputLimit))
+	t.kept.Write(data[max(0, len(data)-outputLimit):])
+	return len(data), nil
+}
+
+// lastLine is the last that says something.
+func lastLine(output string) string {
+	output = strings.TrimSpace(output)
+	return strings.TrimSpace(output[strings.LastIndexByte(output, '\n')+1:])
+}
+
+// Seen is everything that a trial left behind.
+type Seen struct {
+	// Output is the end of what the tool printed, Finished that it came to one.
+	Output   string
+	Finished bool
+	Canary   canary.Trial
+	// Failures are what the tunnel noted about the trial's host.
+	Failures []*status.Failure
+}
+
+// Judge fills in what a trial shows of a tool. What stands against it in its
+// settings, or what its profile says, is the fix.
+func Judge(row *Row, seen Seen, p wrap.Plan) {
+	row.Said = lastLine(seen.Output)
+	plain := false
+	for _, f := range seen.Failures {
+		plain = plain || f.Kind == status.PlainHTTP
+	}
+	switch {
+	case seen.Canary.Requests > 0:
+		row.Proxy, row.Trust, row.Verdict, row.Said = "tunnel", "trusted", Works, ""
+		return
+	case seen.Canary.Connects > 0 && (len(seen.Failures) > 0 || seen.Finished):
+		row.Proxy, row.Trust, row.Verdict = "tunnel", "rejected", Untrusted
+		row.Fix = "point it at the bundle: $AGENT_PROXY_CA_BUNDLE_PATH; what it gets: agentproxy exec --dry-run -- " + row.Tool
+	case seen.Canary.Connects > 0:
+		row.Proxy, row.Verdict = "tunnel", Unclear
+		row.Fix = "it did not finish in time; try it: agentproxy exec -- " + row.Tool
+	case plain:
+		row.Proxy, row.Verdict = "plain HTTP", Plain
+		row.Fix = "use https:// URLs, and unset HTTP_PROXY in its settings"
+	case seen.Finished && !strings.Contains(seen.Output, canary.Domain):
+		row.Proxy, row.Verdict = "not tried", Unclear
+		row.Fix = "it did not get as far as the network; try it: agentproxy exec -- " + row.Tool
+	default:
+		row.Proxy, row.Verdict = "ignored", Ignored
+		row.Fix = "give it the tunnel by its own option: $HTTPS_PROXY; what it gets: agentproxy exec --dry-run -- " + row.Tool
+	}
+	if better := obstacle(p); better != "" {
+		row.Fix = better
+	}
+}
+
+// obstacle is what the plan knows to stand in the way.
+func obstacle(p wrap.Plan) string {
+	for _, c := range p.Conflicts {
+		if !c.Overruled && c.Is != "insecure" {
+			return c.Code + " in " + c.File + ": " + c.Advice
+		}
+	}
+	if len(p.Never) > 0 {
+		return p.Never[0]
+	}
+	return ""
+}
+
+// Argv is the command line of a profile's trial: the tool with its arguments,
+// or what is tried in its place.
+func Argv(command string, c *profiles.Canary, fact func(string) string) []string {
+	var argv []string
+	if len(c.Instead) == 0 {
+		argv = append(argv, command)
+	}
+	for _, t := range append(c.Instead[:len(c.Instead):len(c.Instead)], c.Args...) {
+		argv = append(argv, t.Expand(fact))
+	}
+	return argv
+}
