@@ -46,6 +46,9 @@ type Front struct {
 	// Report is told of each failure, with the client it happened to. It must
 	// return quickly.
 	Report func(net.Conn, *status.Failure)
+	// Opened is told of each tunnel that has been opened, with its client, before
+	// a byte passes; nil is told nothing.
+	Opened func(client net.Conn, target string)
 	// Authorize decides on Proxy-Authorization credentials; nil lets everybody in.
 	Authorize func(user, password string) bool
 	// HeadTimeout is how long a request head may take; 0 means 10 seconds.
@@ -215,6 +218,9 @@ func (f *Front) connect(c *headConn) {
 		return
 	}
 	defer tunnel.Close()
+	if f.Opened != nil {
+		f.Opened(c.Conn, target)
+	}
 	// Exactly 200 (RFC 9110 §9.3.6 allows any 2xx; Go, Node and Java do not).
 	if _, err := io.WriteString(c.Conn, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
 		return

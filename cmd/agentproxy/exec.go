@@ -112,8 +112,8 @@ func (r *execution) watched(ctx context.Context) error {
 	if !result.OK() {
 		// The command's failure is its own; that ours could not be fetched would
 		// only distract from it.
-		if failures, err := attached.Failures(ctx); err == nil {
-			sayFailures(failures, output)
+		if seen, err := attached.Evidence(ctx); err == nil {
+			sayFailures(seen.Failures, output)
 		}
 		sayConflicts(plan)
 	}

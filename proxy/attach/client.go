@@ -214,8 +214,8 @@ func (r *Run) repair(dead *Tunnel) (*Tunnel, *http.Response, net.Conn, error) {
 	return t, res, conn, nil
 }
 
-// Failures returns what went wrong in the tunnel for this run, oldest first.
-func (r *Run) Failures(ctx context.Context) ([]*status.Failure, error) {
+// Evidence returns what the tunnel saw of this run so far.
+func (r *Run) Evidence(ctx context.Context) (*status.Evidence, error) {
 	t := <-r.tunnels
 	r.tunnels <- t
 	res, conn, err := t.call(ctx, http.MethodGet, status.RunPath+"?"+url.Values{"id": {r.ID}}.Encode())
@@ -224,11 +224,11 @@ func (r *Run) Failures(ctx context.Context) ([]*status.Failure, error) {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(callTimeout))
-	var list []*status.Failure
-	if err := json.NewDecoder(res.Body).Decode(&list); err != nil && !errors.Is(err, io.EOF) {
+	var seen status.Evidence
+	if err := json.NewDecoder(res.Body).Decode(&seen); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	return list, nil
+	return &seen, nil
 }
 
 // Close detaches the run.

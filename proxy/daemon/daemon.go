@@ -149,7 +149,7 @@ func (d *daemon) setUp() error {
 	d.record = &rundir.Record{Key: o.Key, PID: os.Getpid(), Port: port, Secret: rand.Text(), Version: o.Version, Upstream: upstream, CAs: o.Config.Egress.ExtraRoots, Started: d.started}
 	d.front = &proxy.Front{Tunnel: tunnel, Routes: d.routes(tunnel, roots), Report: d.report, Authorize: o.Authorize}
 	if o.Authorize == nil {
-		d.front.Admit = d.admit
+		d.front.Admit, d.front.Opened = d.admit, d.opened
 	}
 	if o.WrapListener != nil {
 		d.listener, err = o.WrapListener(d.listener, d.ca)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -37,10 +38,13 @@ type runs struct {
 const Stopped = "stopped"
 
 type run struct {
-	id       string
-	pid      int
-	failures []*status.Failure
+	id   string
+	pid  int
+	seen status.Evidence
 }
+
+// keptHosts is how many hosts a run remembers.
+const keptHosts = 1000
 
 func newRuns() *runs { return &runs{live: map[string]*run{}, stopping: make(chan struct{})} }
 
@@ -100,13 +104,38 @@ func (rs *runs) recent() []*status.Failure {
 	return append([]*status.Failure{}, rs.history...)
 }
 
-func (rs *runs) failures(id string) []*status.Failure {
+// evidence is what was seen of a run so far.
+func (rs *runs) evidence(id string) status.Evidence {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	if r := rs.live[id]; r != nil {
-		return append([]*status.Failure{}, r.failures...)
+	r := rs.live[id]
+	if r == nil {
+		return status.Evidence{}
 	}
-	return nil
+	return status.Evidence{Hosts: slices.Clone(r.seen.Hosts), Unattributed: r.seen.Unattributed, Failures: slices.Clone(r.seen.Failures)}
+}
+
+// opened notes a tunnel of a run's; of one that is not known, for all.
+func (rs *runs) opened(id, host string) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	r := rs.live[id]
+	if r == nil {
+		for _, r := range rs.live {
+			r.seen.Unattributed++
+		}
+		return
+	}
+	now := status.Now()
+	i := slices.IndexFunc(r.seen.Hosts, func(h status.HostSeen) bool { return h.Host == host })
+	if i < 0 && len(r.seen.Hosts) < keptHosts {
+		i = len(r.seen.Hosts)
+		r.seen.Hosts = append(r.seen.Hosts, status.HostSeen{Host: host, First: now})
+	}
+	if i >= 0 {
+		r.seen.Hosts[i].Opened++
+		r.seen.Hosts[i].Last = now
+	}
 }
 
 // record keeps the failure, for its run too when that is attached.
@@ -115,7 +144,7 @@ func (rs *runs) record(f *status.Failure) {
 	defer rs.mu.Unlock()
 	rs.history = appendKept(rs.history, f)
 	if r := rs.live[f.Run]; r != nil {
-		r.failures = appendKept(r.failures, f)
+		r.seen.Failures = appendKept(r.seen.Failures, f)
 	}
 }
 
@@ -195,14 +224,37 @@ func (d *daemon) report(c net.Conn, f *status.Failure) {
 		"code", f.Code, "run", f.Run, "pid", f.PID, "process", f.Process)
 }
 
+// opened ties a tunnel to its run. A single run needs no search for the process,
+// and no run none at all; where there are several the search goes on while the
+// tunnel is used.
+func (d *daemon) opened(c net.Conn, target string) {
+	switch d.runs.count() {
+	case 0:
+	case 1:
+		d.runs.opened(d.runs.only(), target)
+	default:
+		go func() {
+			id := ""
+			if s, err := peer.Lookup(c); err == nil {
+				if p, err := peer.Find(s); err == nil {
+					if id = d.runs.owner(p.PID); id == "" {
+						return // of no run
+					}
+				}
+			}
+			d.runs.opened(id, target)
+		}()
+	}
+}
+
 // serveRun is a run's attachment: POST holds the run for as long as the
-// connection lasts, GET lists its failures.
+// connection lasts, GET says what was seen of it.
 func (d *daemon) serveRun(w http.ResponseWriter, r *http.Request) {
 	id := r.URL.Query().Get("id")
 	switch r.Method {
 	case http.MethodGet:
 		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(d.runs.failures(id))
+		json.NewEncoder(w).Encode(d.runs.evidence(id))
 	case http.MethodPost:
 		pid, err := strconv.Atoi(r.URL.Query().Get("pid"))
 		if err != nil || id == "" {

@@ -236,3 +236,30 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 // DefaultNoProxy is the NO_PROXY value of a run that brings none of its own,
 // in the form that every dialect reads: no spaces, no CIDR, no "*.".
 const DefaultNoProxy = "localhost,127.0.0.1,::1"
+
+// Evidence is what the tunnel saw of one run.
+type Evidence struct {
+	// Hosts were tried, in the order of their first tunnel.
+	Hosts []HostSeen `json:"hosts"`
+	// Unattributed counts tunnels that may have been this run's or another's:
+	// their clients had gone before they could be found.
+	Unattributed int `json:"unattributed,omitempty"`
+	// Failures are what went wrong, oldest first.
+	Failures []*Failure `json:"failures"`
+}
+
+// HostSeen is one host that a run has tried.
+type HostSeen struct {
+	// Host is the CONNECT target.
+	Host string `json:"host"`
+	// Opened counts the tunnels to it that were opened.
+	Opened int `json:"opened"`
+	// First and Last are when.
+	First Time `json:"first"`
+	Last  Time `json:"last"`
+}
+
+// Silent tells that the run is known to have asked the tunnel for nothing.
+func (e *Evidence) Silent() bool {
+	return len(e.Hosts) == 0 && len(e.Failures) == 0 && e.Unattributed == 0
+}
