@@ -198,6 +198,31 @@ func printPlan(w io.Writer, p wrap.Plan) {
 	}
 }
 
+// printReason says who decides about a host, how, and what happened lately.
+func printReason(w io.Writer, r reason) {
+	switch r.Decision {
+	case "upstream":
+		fmt.Fprintf(w, "%s: the upstream egress %s decides\n", r.Host, r.Upstream)
+	case "allowed":
+		fmt.Fprintf(w, "%s: allowed", r.Host)
+		if r.Rule != "" {
+			fmt.Fprintf(w, " by %s", r.Rule)
+		}
+		fmt.Fprintln(w)
+	default:
+		fmt.Fprintf(w, "%s: denied: %s\n", r.Host, r.Text)
+		if r.Advice != "" {
+			fmt.Fprintf(w, "  %s\n", r.Advice)
+		}
+	}
+	if len(r.Failures) == 0 {
+		fmt.Fprintln(w, "no failure lately")
+	}
+	for _, f := range r.Failures {
+		fmt.Fprintf(w, "%s  %s\n", f.TS.Local().Format(time.DateTime), f.Error())
+	}
+}
+
 // printDoctor draws the table of tried tools, and below it what mends those
 // that do not work.
 func printDoctor(w io.Writer, rows []doctor.Row) {

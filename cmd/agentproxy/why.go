@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+
+	"github.com/agentproxy/agentproxy/proxy/attach"
+	"github.com/agentproxy/agentproxy/proxy/config"
+	"github.com/agentproxy/agentproxy/proxy/policy"
+	"github.com/agentproxy/agentproxy/proxy/status"
+	"github.com/spf13/pflag"
+)
+
+func whyCommand() *command {
+	return &command{
+		name:  "why",
+		args:  "[flags] <host>",
+		short: "Tell what the policy says of a host, and what happened to it",
+		examples: `
+  agentproxy why evil.example                    # the rule that decides, and the last failures
+  agentproxy why db.example:8443 --json          # the same for a program`,
+		long: `
+With an upstream egress the decision is that one's; then only what it answered
+lately is known.`,
+		define: func(flags *pflag.FlagSet) action {
+			var t tunnelFlags
+			t.define(flags)
+			asJSON := flags.Bool("json", false, "print JSON")
+			return func(ctx context.Context, args []string) error {
+				if len(args) != 1 {
+					return hint(errors.New("why needs one host"), "agentproxy why example.com")
+				}
+				return runWhy(ctx, t, args[0], *asJSON)
+			}
+		},
+	}
+}
+
+// reason is what is known of a host.
+type reason struct {
+	Host string `json:"host"`
+	// Decision is "allowed", "denied" or "upstream": then Upstream decides.
+	Decision string `json:"decision"`
+	Upstream string `json:"upstream,omitempty"`
+	// Rule is the entry of the configuration that decided, Text says it in words.
+	Rule   string `json:"rule,omitempty"`
+	Text   string `json:"text,omitempty"`
+	Advice string `json:"advice,omitempty"`
+	// Failures are the last ones about the host, oldest first.
+	Failures []*status.Failure `json:"failures"`
+}
+
+func runWhy(ctx context.Context, flags tunnelFlags, text string, asJSON bool) error {
+	target, err := parseHost(text)
+	if err != nil {
+		return err
+	}
+	options, err := flags.options()
+	if err != nil {
+		return err
+	}
+	_, effective, err := attach.Identity(ctx, options)
+	if err != nil {
+		return err
+	}
+	r := reason{Host: target.String(), Failures: []*status.Failure{}}
+	if err := r.decide(effective, target); err != nil {
+		return err
+	}
+	tunnel, err := attach.Find(ctx, options)
+	if err == nil {
+		doc, err := tunnel.Status(ctx)
+		if err != nil {
+			return err
+		}
+		for _, f := range doc.RecentRelayFailures {
+			if f.Host == r.Host {
+				r.Failures = append(r.Failures, f)
+			}
+		}
+	} else if !errors.Is(err, attach.ErrNone) {
+		return err
+	}
+	if asJSON {
+		return json.NewEncoder(os.Stdout).Encode(r)
+	}
+	printReason(os.Stdout, r)
+	return nil
+}
+
+func (r *reason) decide(cfg *config.Config, target policy.Target) error {
+	if cfg.Egress.Upstream != "" {
+		u, err := config.ParseUpstream(cfg.Egress.Upstream)
+		if err != nil {
+			return err
+		}
+		r.Decision, r.Upstream = "upstream", config.Redact(u)
+		return nil
+	}
+	p, err := policy.New(cfg.Rules())
+	if err != nil {
+		return err
+	}
+	d := p.Decide(target)
+	r.Decision, r.Rule, r.Text, r.Advice = "denied", d.Rule, d.Reason, d.Advice
+	if d.Allowed {
+		r.Decision = "allowed"
+	}
+	return nil
+}
+
+// parseHost takes a host, host:port or an https:// URL.
+func parseHost(text string) (policy.Target, error) {
+	if u, err := url.Parse(text); err == nil && u.Host != "" {
+		text = u.Host
+	}
+	if _, _, err := net.SplitHostPort(text); err != nil {
+		text = net.JoinHostPort(text, "443")
+	}
+	target, err := policy.ParseTarget(text)
+	if err != nil {
+		return target, hint(fmt.Errorf("%q is no host: %w", text, err), "agentproxy why example.com")
+	}
+	return target, nil
+}
