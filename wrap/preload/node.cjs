@@ -12,10 +12,11 @@
 // hear of their being loaded, as fetch and ES modules come by none that a hook sees.
 //
 // Limits: a connection's data passes through JavaScript once more; remoteAddress and its like tell of the proxy; options
-// about dialling (lookup, localAddress, family) have no effect through it.
+// about dialling (lookup, localAddress, family) have no effect through it; HTTP/2 is spoken by those who speak nothing
+// else (http2.connect, gRPC), whose streams may emit 'data' before 'response' when they flow early.
 'use strict';
 
-(() => {
+function install() {
   const env = process.env;
   const proxy = parse(env.https_proxy || env.HTTPS_PROXY);
   if (!proxy || parseInt(process.versions.node, 10) < 18) return;
@@ -165,6 +166,10 @@
     if (options.socket || options.path || !options.host || !(port > 0)) return undefined;
     const host = String(options.host).toLowerCase().replace(/^\[|\]$/g, '').replace(/\.$/, '');
     if (isDirect(host, port)) return undefined;
+    // A client that can speak either does HTTP/1.1. Over a duplex, what one read holds of HTTP/2 comes without a tick in
+    // between, so a response's data may be emitted before its 'response'; undici 8 then loses the data.
+    const alpn = options.ALPNProtocols;
+    if (Array.isArray(alpn) && alpn.includes('http/1.1')) options.ALPNProtocols = alpn.filter((protocol) => protocol !== 'h2');
     options.socket = new Tunnel(`${net.isIPv6(host) ? `[${host}]` : host}:${port}`, options);
     return [options, callback];
   }
@@ -193,7 +198,7 @@
   // meant returns the https request behind an absolute-form request to the proxy.
   function meant(options) {
     const path = options && /^https:\/\/[^/?#]+/i.exec(options.path);
-    if (!path || (options.hostname || options.host) !== proxy.host || Number(options.port || 80) !== proxy.port) return undefined;
+    if (!path || Array.isArray(options.headers) || (options.hostname || options.host) !== proxy.host || Number(options.port || 80) !== proxy.port) return undefined;
     const { hostname, port } = new URL(path[0]);
     const rest = options.path.slice(path[0].length);
     const headers = Object.entries(options.headers || {}).filter(([name]) => name.toLowerCase() !== 'proxy-authorization');
@@ -215,4 +220,10 @@
       return own ? require('https')[name](own, ...args.slice(1)) : real.apply(this, args);
     };
   }
-})();
+}
+
+try {
+  install();
+} catch {
+  // A Node without TLS, or one that we do not know: the program runs as without us.
+}

@@ -61,15 +61,15 @@ var (
 )
 
 // needs says from which Node on a client is to be had.
-var needs = map[string]string{"WebSocket": "22", "undici-7": "20.18", "undici-8": "22.19", "got-latest": "22", "node-fetch-3": "0"}
+var needs = map[string]string{"WebSocket": "22", "undici-7": "20.18", "undici-8": "22.19", "undici post": "22.19", "got-latest": "22"}
 
 func TestNodeClients(t *testing.T) {
 	w := withNode(t, newWorld(t))
 	for version, node := range nodes(t) {
 		t.Run(version, func(t *testing.T) {
-			clients := append([]string{"https agent"}, builtin...)
+			clients := append([]string{"https agent", "fetch post"}, builtin...)
 			if _, ok := cached(t, "npm"); ok {
-				clients = append(append(clients, "axios post"), libraries...)
+				clients = append(append(clients, "axios post", "undici post"), libraries...)
 			}
 			is := strings.TrimPrefix(strings.TrimSpace(w.run(t, node, "--version").stdout), "v")
 			for _, client := range clients {

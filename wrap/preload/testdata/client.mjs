@@ -123,6 +123,11 @@ const clients = {
   ws: () => firstMessage(new (require(client))(url.replace('https', 'wss'))),
   axios: async () => (await require(client).get(url)).data,
   'axios post': async () => (await require('axios-1.7.9').post(url, 'hello', { headers: { 'X-Test': '1' } })).data,
+  'undici post': async () => {
+    const body = require('stream').Readable.from('hello');
+    return (await require('undici-8').request(url, { method: 'POST', headers: { 'X-Test': '1' }, body })).body.text();
+  },
+  'fetch post': async () => (await fetch(url, { method: 'POST', headers: { 'X-Test': '1' }, body: new Blob(['hel', 'lo']).stream(), duplex: 'half' })).text(),
   got: async () => (await load(client)).get(url, { retry: client === 'got-11' ? 0 : { limit: 0 } }).text(),
   'node-fetch': async () => (await (await load(client))(url)).text(),
   undici: async () => (await require(client).request(url)).body.text(),
