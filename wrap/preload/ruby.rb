@@ -7,8 +7,8 @@
 # net/http is not loaded here: Kernel#require looks for it until somebody has. (Redefined and not prepended, because a
 # prepended one and the alias that zeitwerk and bootsnap make would call each other for ever.)
 #
-# Limits: http.rb, excon and others that are no Net::HTTP read variables of their own; Bundler's http:// sources go to the
-# proxy too.
+# Limits: http.rb, excon and others that are no Net::HTTP read variables of their own, and so does net-http-persistent
+# outside Bundler; Bundler's http:// sources go to the proxy too.
 module AgentproxyPreload
   PROXY = [ENV['https_proxy'], ENV['HTTPS_PROXY']].find { |url| url && !url.empty? }
 
