@@ -25,6 +25,9 @@ type Library struct {
 	places []fs.FS
 	dirs   []string // their names, for messages
 	parsed map[string]*Profile
+	// tools are, for each place, the profiles by their commands; nil before the
+	// first look.
+	tools []map[string]string
 }
 
 // Open returns the library with the user's profiles in dir, which need not
@@ -100,8 +103,8 @@ func (l *Library) ForCommand(command string) (*Profile, error) {
 		if name == "" {
 			continue
 		}
-		for _, place := range l.places {
-			if tool := toolFor(place, name); tool != "" {
+		for _, tools := range l.commands() {
+			if tool := tools[name]; tool != "" {
 				return l.Named(tool)
 			}
 		}
@@ -109,16 +112,26 @@ func (l *Library) ForCommand(command string) (*Profile, error) {
 	return nil, nil
 }
 
-// toolFor looks for the command in the profiles' lines of commands; no profile
-// is parsed for it.
-func toolFor(place fs.FS, command string) string {
-	files, _ := fs.ReadDir(place, ".")
-	for _, f := range files {
-		if tool, ok := strings.CutSuffix(f.Name(), Ending); ok && commandsLine(beginning(place, f.Name()), command) {
-			return tool
+// commands reads the profiles' lines of commands, once: a script may start a
+// thousand. No profile is parsed for it.
+func (l *Library) commands() []map[string]string {
+	for _, place := range l.places[len(l.tools):] {
+		tools := map[string]string{}
+		files, _ := fs.ReadDir(place, ".")
+		for _, f := range files {
+			tool, ok := strings.CutSuffix(f.Name(), Ending)
+			if !ok {
+				continue
+			}
+			for _, command := range commandsOf(beginning(place, f.Name())) {
+				if tools[command] == "" {
+					tools[command] = tool
+				}
+			}
 		}
+		l.tools = append(l.tools, tools)
 	}
-	return ""
+	return l.tools
 }
 
 // beginning is as much of a file as holds its line of commands.
@@ -135,13 +148,19 @@ func beginning(place fs.FS, name string) []byte {
 
 const commandsKey = "commands = ["
 
-// commandsLine tells whether the line of commands names one.
-func commandsLine(data []byte, command string) bool {
+// commandsOf returns what the line of commands names.
+func commandsOf(data []byte) []string {
 	data = data[:min(len(data), 1024)]
 	i := bytes.Index(data, []byte(commandsKey))
 	if i < 0 || i > 0 && data[i-1] != '\n' {
-		return false
+		return nil
 	}
 	line, _, _ := bytes.Cut(data[i+len(commandsKey):], []byte("\n"))
-	return bytes.Contains(line, []byte(`"`+command+`"`))
+	var names []string
+	for n, part := range strings.Split(string(line), `"`) {
+		if n%2 == 1 {
+			names = append(names, part)
+		}
+	}
+	return names
 }

@@ -124,7 +124,7 @@ func (p *Full) check(file string, data []byte) []error {
 	if p.Summary == "" {
 		complain("", "a summary is missing")
 	}
-	if len(p.Commands) > 0 && !commandsLine(data, p.Commands[0]) {
+	if len(p.Commands) > 0 && !slices.Equal(p.Commands, commandsOf(data)) {
 		complain("commands", "the commands must stand on one line that begins with %q", commandsKey)
 	}
 	for _, f := range p.Files {
