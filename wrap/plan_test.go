@@ -136,6 +136,8 @@ func TestToolsPlans(t *testing.T) {
 		"/home/.config/nix/nix.conf":      "ssl-cert-file = mine.pem\n",
 		"/home/project/.sentryclirc":      "[http]\nverify_ssl = false\n",
 		"/home/project/.mvn/jvm.config":   "-Xmx1g\n-Djavax.net.ssl.trustStore=/mine.p12\n",
+		"/etc/apt/apt.conf.d/95proxies":   "Acquire::https::Proxy \"http://elsewhere:1\";\n",
+		"/etc/apt/apt.conf":               "Acquire::https::Verify-Peer \"false\";\n",
 		"/bin/build.sh":                   "#!/bin/sh\napt-get update && java -jar x.jar",
 		"/home/.azure/config":             "[core]\ndisable_connection_verification = yes\n",
 		"/home/project/composer.json":     `{"config": {"cafile": "own.pem"}}`,
@@ -166,7 +168,7 @@ func TestToolsPlans(t *testing.T) {
 		{run: "java -jar x.jar", argv: "java -Djavax.net.ssl.trustStore=/s/java.p12 -Djavax.net.ssl.trustStorePassword=changeit " +
 			"-Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=4711 -Dhttp.nonProxyHosts=localhost|127.*|[::1] -jar x.jar", environ: map[string]string{"!JAVA_TOOL_OPTIONS": ""}},
 		{run: "java -Djavax.net.ssl.trustStore=own -Dhttps.proxyHost=own X"},
-		{run: "./build.sh", environ: map[string]string{"JAVA_TOOL_OPTIONS": "-Dhttps.proxyPort=4711", "APT_CONFIG": "/s/files/"}},
+		{run: "./build.sh", conflicts: "apt_conf_https_proxy stays, apt_conf_verify_peer stays", environ: map[string]string{"JAVA_TOOL_OPTIONS": "-Dhttps.proxyPort=4711", "APT_CONFIG": "/s/files/"}},
 		{run: "gradle build", argv: "gradle -Djavax.net.ssl.trustStore=/s/java.p12 -Djavax.net.ssl.trustStorePassword=changeit " +
 			"-Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=4711 -Dhttp.nonProxyHosts=localhost|127.*|[::1] build",
 			conflicts: "gradle_properties_proxy overruled", environ: map[string]string{"!GRADLE_OPTS": ""}},
@@ -185,6 +187,8 @@ func TestToolsPlans(t *testing.T) {
 		{run: "aria2c https://a.test/x", argv: "aria2c --ca-certificate=/s/bundle.crt --https-proxy=http://127.0.0.1:4711 https://a.test/x", conflicts: "aria2_conf_https_proxy overruled"},
 		{run: "nix build", environ: map[string]string{"NIX_CONFIG": "ssl-cert-file = /s/bundle.crt"}, conflicts: "nix_conf_ssl_cert_file overruled"},
 		{run: "composer install", environ: map[string]string{"COMPOSER_CAFILE": "/s/bundle.crt"}, conflicts: "composer_config_cafile overruled"},
+		{run: "apt-get -q update", argv: "apt-get -o Acquire::https::Proxy=http://127.0.0.1:4711 -o Acquire::https::CAInfo=/s/bundle.crt " +
+			"-o APT::Sandbox::User=root -o Acquire::https::Verify-Peer=true -q update", conflicts: "apt_conf_https_proxy overruled, apt_conf_verify_peer overruled"},
 		{run: "cabal update", conflicts: "cabal_config_http_repository stays"},
 		{run: "kubectl get pods", conflicts: "kubeconfig_certificate_authority stays"},
 		{run: "docker pull x", conflicts: "docker_config_proxies stays"},
