@@ -186,6 +186,8 @@ func (p *Full) checkEnv(e Env, complain complainer) {
 		complain("[[env]]", "an env entry has one of set, append, prepend and unset, not %d", named)
 	case e.Reason == "":
 		complain(e.Name(), "%s needs a reason, which users read in exec --dry-run", e.Name())
+	case e.Remedy != "" && e.Remedy.Meaning() == "":
+		complain(`"`+string(e.Remedy)+`"`, "no class is called %q; there are %v", e.Remedy, Classes())
 	case e.Unset != "" && e.Value != "":
 		complain(e.Name(), "%s is unset and cannot have a value", e.Name())
 	}

@@ -68,6 +68,9 @@ type Where struct {
 	// Project are files, one of which exists in the nearest directories
 	// upwards of the working directory or of the tool's own script.
 	Project []string `toml:"project"`
+	// Remedy is a class of failure: the entry is wanted only where the tool has
+	// failed so, and is tried then.
+	Remedy Class `toml:"remedy"`
 	// Wide is true for what costs or disturbs, and is only wanted where
 	// anything may be started.
 	Wide bool `toml:"wide"`

@@ -21,6 +21,9 @@ type World struct {
 	Exists   func(path string) bool
 	// ReadFile returns the beginning of a file, 64 KiB at most.
 	ReadFile func(path string) ([]byte, error)
+	// Remedied tells whether a tool gets what its profile has for a class of
+	// failure; nil is never.
+	Remedied func(tool, version string, class Class) bool
 	// Version returns a program's version, "" when it does not tell.
 	Version func(program string, p Probe) string
 }
@@ -32,6 +35,10 @@ type Survey struct {
 	Tools []Tool
 	// Open is true when the command may start what no profile covers.
 	Open bool
+
+	// Remedies are what could be tried after a failure, and is not in Env: the
+	// tool's profile has entries for the class.
+	Remedies []Remedy
 
 	Env      []Env
 	Argv     []PlacedArgv
@@ -49,6 +56,13 @@ type Tool struct {
 	// Index is its place in the command line, -1 when it is not there.
 	Index int
 	Args  []string
+}
+
+// Remedy is what a tool's profile has for a class of failure.
+type Remedy struct {
+	Tool, Version string
+	Class         Class
+	Reason        string
 }
 
 // PlacedArgv are arguments that go behind the one at Index of the command line.
@@ -277,6 +291,8 @@ func (f *finder) edits(t Tool, variables []Env, arguments []Argv) ([]Env, []Plac
 	for _, e := range variables {
 		if f.applies(t, e.Where) {
 			set = append(set, e)
+		} else if e.Remedy != "" {
+			f.offer(t, e)
 		}
 	}
 	for _, a := range arguments {
@@ -296,8 +312,19 @@ func (f *finder) edits(t Tool, variables []Env, arguments []Argv) ([]Env, []Plac
 	return set, placed
 }
 
+// offer notes a remedy that would apply if the tool had failed so.
+func (f *finder) offer(t Tool, e Env) {
+	w := e.Where
+	w.Remedy = ""
+	if f.applies(t, w) {
+		f.survey.Remedies = append(f.survey.Remedies, Remedy{t.Name, f.version(t, ""), e.Remedy, e.Reason})
+	}
+}
+
 func (f *finder) applies(t Tool, w Where) bool {
 	switch {
+	case w.Remedy != "" && (f.world.Remedied == nil || !f.world.Remedied(t.Name, f.version(t, ""), w.Remedy)):
+		return false
 	case w.Wide && !f.survey.Open, w.Inside && t.Index >= 0:
 		return false
 	case len(w.Args) > 0 && !slices.Contains(w.Args, firstWord(t.Args)):
