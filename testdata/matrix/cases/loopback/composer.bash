@@ -22,5 +22,6 @@ works composer "$(composer --version 2>/dev/null | grep -oE '[0-9]+\.[0-9.]+' | 
 # shellcheck disable=SC2016 # the dollars are PHP's
 client php-curl "$(php -r 'echo PHP_VERSION;')" php -r '$c = curl_init("https://git.test/echo"); curl_setopt($c, CURLOPT_RETURNTRANSFER, true); echo curl_exec($c) ?: curl_error($c);'
 # A hook reaches streams in a file; "php -r" runs none.
+# shellcheck disable=SC2016 # the dollar is PHP's
 echo '<?php echo file_get_contents($argv[1]);' >streams.php
 client php-streams "$(php -r 'echo PHP_VERSION;')" php streams.php https://git.test/echo
