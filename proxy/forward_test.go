@@ -149,6 +149,40 @@ func TestTrailersAndStreaming(t *testing.T) {
 	})
 }
 
+// An origin may answer for good while the client still sends, and the client
+// hear it before it has sent all.
+func TestAnswerBeforeTheRequestEnds(t *testing.T) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).EnableFullDuplex() // else a server of HTTP/1.1 reads on first
+		w.Header().Set("Trailer", "Reason")
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, "no\n")
+		w.Header().Set("Reason", "early")
+	})
+	eachProtocol(t, h, func(t *testing.T, c *http.Client, _ *proxytest.Tunnel) {
+		for range 10 {
+			body, more := io.Pipe()
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			r, err := http.NewRequestWithContext(ctx, "POST", "https://origin.test/", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			go more.Write([]byte("begun"))
+			res, err := c.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := io.ReadAll(res.Body)
+			if err != nil || string(text) != "no\n" || res.ProtoMajor == 2 && res.Trailer.Get("Reason") != "early" {
+				t.Fatalf("%q, trailer %v, %v", text, res.Trailer, err)
+			}
+			res.Body.Close()
+			more.Close()
+			cancel()
+		}
+	})
+}
+
 func TestServerSentEventsAreFlushedAtOnce(t *testing.T) {
 	next := make(chan struct{})
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -48,6 +48,8 @@ func chat(_ any, s grpc.ServerStream) error {
 			return nil
 		case err != nil:
 			return err
+		case in.Value == "bye":
+			return nil // although the client has not ended its side
 		}
 		if err := s.SendMsg(wrapperspb.String("re: " + in.Value)); err != nil {
 			return err
@@ -90,6 +92,28 @@ func TestGRPC(t *testing.T) {
 		err := conn.Invoke(ctx, "/test.Echo/Once", wrapperspb.String("fail"), new(wrapperspb.StringValue))
 		if s := status.Convert(err); s.Code() != codes.FailedPrecondition || s.Message() != "as asked: ü" {
 			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("the server ends while the client's side is open", func(t *testing.T) {
+		for range 20 {
+			stream, err := conn.NewStream(ctx, &echo.Streams[0], "/test.Echo/Chat")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := stream.SendMsg(wrapperspb.String("bye")); err != nil {
+				t.Fatal(err)
+			}
+			if err := stream.RecvMsg(new(wrapperspb.StringValue)); !errors.Is(err, io.EOF) {
+				t.Fatal(err)
+			}
+			// This one is answered before anything of it is read.
+			if stream, err = conn.NewStream(ctx, &echo.Streams[0], "/test.Echo/Unknown"); err != nil {
+				t.Fatal(err)
+			}
+			stream.SendMsg(wrapperspb.String("x"))
+			if err := stream.RecvMsg(new(wrapperspb.StringValue)); status.Code(err) != codes.Unimplemented {
+				t.Fatal(err)
+			}
 		}
 	})
 	t.Run("a conversation", func(t *testing.T) {

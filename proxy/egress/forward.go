@@ -5,11 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/policy"
@@ -40,7 +42,7 @@ func newForwarder(o *origins) *forwarder {
 	f.proxy = httputil.ReverseProxy{
 		Rewrite:        rewrite,
 		Transport:      f,
-		ModifyResponse: keepAbsentHeaders,
+		ModifyResponse: amend,
 		ErrorHandler:   f.fail,
 		ErrorLog:       discard,
 		BufferPool:     &bufferPool{},
@@ -95,8 +97,12 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// where the protocol has no such thing).
 		_ = http.NewResponseController(w).EnableFullDuplex()
 	}
-	ctx := context.WithValue(r.Context(), writerKey{}, w)
-	f.proxy.ServeHTTP(w, r.WithContext(ctx))
+	body := &upload{ReadCloser: r.Body, client: w, http2: r.ProtoMajor == 2}
+	r = r.WithContext(context.WithValue(r.Context(), uploadKey{}, body))
+	if r.Body != http.NoBody {
+		r.Body = body
+	}
+	f.proxy.ServeHTTP(w, r)
 }
 
 // RoundTrip chooses the transport. An HTTP/1.1 client is served over HTTP/1.1,
@@ -146,15 +152,59 @@ func address(r *http.Request, t policy.Target, uri string) {
 	}
 }
 
-type writerKey struct{}
+type uploadKey struct{}
 
-// keepAbsentHeaders stops net/http from adding what the origin did not send.
-func keepAbsentHeaders(res *http.Response) error {
-	w := res.Request.Context().Value(writerKey{}).(http.ResponseWriter)
+// upload is a request's body, as its client sends it.
+type upload struct {
+	io.ReadCloser
+	client http.ResponseWriter
+	http2  bool
+	ended  atomic.Bool
+}
+
+func (u *upload) Read(b []byte) (int, error) {
+	n, err := u.ReadCloser.Read(b)
+	if err != nil {
+		u.ended.Store(true)
+	}
+	return n, err
+}
+
+// abandon ends an upload that nobody wants any more. Without it the transport
+// would wait for the client to go on, and the client for its answer.
+func (u *upload) abandon() {
+	switch {
+	case u.ended.Load():
+	case u.http2:
+		u.ReadCloser.Close()
+	default: // closing would read on; the connection is of no further use
+		_ = http.NewResponseController(u.client).SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// download is the body of an origin's answer. When it is closed the origin has
+// said all, whatever the client still sends.
+type download struct {
+	io.ReadCloser
+	upload *upload
+}
+
+func (d *download) Close() error {
+	d.upload.abandon()
+	return d.ReadCloser.Close()
+}
+
+// amend stops net/http from adding what the origin did not send, and from
+// waiting for what the client has not.
+func amend(res *http.Response) error {
+	u := res.Request.Context().Value(uploadKey{}).(*upload)
 	for _, name := range []string{"Date", "Content-Type"} {
 		if _, ok := res.Header[name]; !ok {
-			w.Header()[name] = nil
+			u.client.Header()[name] = nil
 		}
+	}
+	if res.StatusCode != http.StatusSwitchingProtocols && res.Request.Body != nil {
+		res.Body = &download{res.Body, u}
 	}
 	return nil
 }
