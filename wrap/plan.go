@@ -4,6 +4,7 @@ package wrap
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -24,6 +25,8 @@ type Input struct {
 	// Facts are further facts that templates name; see Needs. What names one
 	// that is not there is left out.
 	Facts map[string]string
+	// Uses are facts that are wanted beside those that templates name.
+	Uses []string
 }
 
 // Plan is what to run and what was changed for it.
@@ -68,8 +71,11 @@ type Arguments struct {
 
 // NewPlan is a pure function from the input to the plan.
 func NewPlan(in Input) Plan {
-	w := &planner{in: in, facts: in.Tunnel.Facts(in.Environ)}
+	w := &planner{in: in, facts: in.Tunnel.Facts(in.Environ), used: map[string]bool{}}
 	maps.Copy(w.facts, in.Facts)
+	for _, name := range in.Uses {
+		w.used[name] = true
+	}
 	w.files()
 	for _, e := range in.Survey.Env {
 		w.edit(e)
@@ -93,6 +99,7 @@ func NewPlan(in Input) Plan {
 	w.arguments(argv)
 	p := w.plan
 	p.facts = w.facts
+	p.Files = slices.DeleteFunc(p.Files, func(f File) bool { return !w.used["file."+filepath.Base(f.Path)] })
 	p.Environ = env.Apply(in.Environ, w.edits)
 	p.Changes = changes(in.Environ, w.edits)
 	p.Conflicts = conflicts
@@ -148,6 +155,7 @@ func CAs(s *profiles.Survey, git *gitenv.Git, t env.Tunnel, environ []string) []
 type planner struct {
 	in    Input
 	facts map[string]string
+	used  map[string]bool
 	edits []env.Edit
 	plan  Plan
 }
@@ -165,7 +173,10 @@ func (w *planner) known(templates ...profiles.Template) bool {
 }
 
 func (w *planner) expand(t profiles.Template) string {
-	return t.Expand(func(name string) string { return w.facts[name] })
+	return t.Expand(func(name string) string {
+		w.used[name] = true
+		return w.facts[name]
+	})
 }
 
 // edit makes one edit to the environment, on top of those before it.

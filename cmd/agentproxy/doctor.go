@@ -203,6 +203,9 @@ func (d *doctorRun) plan(p patient, trial, dir string) (wrap.Plan, string, error
 	if c.Runtime != "" { // what is tried instead gets the tool's environment
 		r.argv = []string{p.command}
 	}
+	for _, t := range slices.Concat(c.Args, c.Instead) {
+		r.uses = append(r.uses, t.Names()...)
+	}
 	r.survey = survey(d.options.Config, r.argv, r.environ)
 	plan, err := r.plan(d.tunnel)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/profiles/env"
@@ -89,6 +90,8 @@ type execution struct {
 	environ []string
 	id      string
 	survey  <-chan surveyed
+	// uses are facts of the plan that somebody wants to know.
+	uses []string
 }
 
 // watched runs the command and ends as it ends.
@@ -151,7 +154,7 @@ func (r *execution) plan(t *attach.Tunnel) (wrap.Plan, error) {
 	if known.err != nil {
 		return wrap.Plan{}, known.err
 	}
-	in := wrap.Input{Argv: r.argv, Environ: r.environ, Survey: known.tools, Git: known.git, Tunnel: env.Tunnel{
+	in := wrap.Input{Argv: r.argv, Environ: r.environ, Survey: known.tools, Git: known.git, Uses: r.uses, Tunnel: env.Tunnel{
 		URL: t.URL(), Host: "127.0.0.1", Port: strconv.Itoa(t.Record.Port), StateDir: t.Dir,
 		JavaStorePassword: trust.JVMPassword, Run: r.id,
 	}}
@@ -201,7 +204,10 @@ func (r *execution) facts(t *attach.Tunnel, s *profiles.Survey) (map[string]stri
 			return nil, err
 		}
 		facts["preload.node"], facts["preload.python"] = hooks.Node, hooks.Python
-		facts["preload.ruby"], facts["preload.php"] = hooks.Ruby, hooks.PHP
+		facts["preload.php"] = hooks.PHP
+		if !strings.ContainsAny(hooks.Ruby, " \t") { // RUBYOPT quotes nothing
+			facts["preload.ruby"] = hooks.Ruby
+		}
 	}
 	authorities := append([]string{filepath.Join(t.Dir, rundir.CertFile)}, t.Record.CAs...)
 	for fact, make := range map[string]func() (string, error){
