@@ -1,12 +1,8 @@
 package wrap
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"math"
 	"os"
-	"os/exec"
 	"os/signal"
 	"slices"
 	"sync/atomic"
@@ -17,12 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Exit statuses of our own, as env(1) and POSIX shells have them.
-const (
-	StatusFailed        = 125
-	StatusNotExecutable = 126
-	StatusNotFound      = 127
-)
+// Options are how a plan is run.
+type Options struct {
+	// Output, when not nil, remembers what the command prints.
+	Output *Output
+	// Terminal is what becomes of a terminal that the command would have.
+	Terminal term.Mode
+}
 
 // Result is how a command ended.
 type Result struct {
@@ -35,18 +32,6 @@ type Result struct {
 // OK is true for exit status 0.
 func (r Result) OK() bool { return r.Code == 0 && r.Signal == 0 }
 
-// StartError is a command that could not be started; Status is 126 or 127.
-type StartError struct {
-	Name   string
-	Status int
-	Err    error
-}
-
-func (e *StartError) Error() string { return fmt.Sprintf("%s: %v", e.Name, e.Err) }
-
-// Unwrap returns the cause.
-func (e *StartError) Unwrap() error { return e.Err }
-
 // forwarded are the signals that are passed on to the command. SIGCHLD and
 // SIGURG are the runtime's own.
 var forwarded = []os.Signal{
@@ -57,28 +42,29 @@ var forwarded = []os.Signal{
 // minded are the signals of the terminal that we act on ourselves. A stop is
 // not ours to obey: we stop when the command has stopped, and has been heard
 // to its last byte.
-var minded = []os.Signal{syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGCONT}
+var minded = []os.Signal{syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGCONT, syscall.SIGWINCH}
 
-// Run runs the plan and waits for the command. The output, when not nil,
-// remembers what it prints.
-func Run(p Plan, output *Output) (Result, error) {
-	var tee *term.Tee
-	if output != nil {
-		tee = term.NewTee(output)
+// Run runs the plan and waits for the command.
+func Run(p Plan, o Options) (Result, error) {
+	path, err := find(p.Argv[0])
+	if err != nil {
+		return Result{}, err
 	}
-	r := &run{streams: term.Open(tee), signals: make(chan os.Signal, 16), resumed: make(chan struct{}, 1)}
+	r := &run{signals: make(chan os.Signal, 16), resumed: make(chan struct{}, 1)}
 	// From before the start, so that no signal finds us deaf and kills us alone.
 	// What we were started to ignore (nohup) stays ignored, for the command too.
 	for _, s := range slices.Concat(forwarded, minded) {
 		r.listen(s)
 	}
 	defer signal.Ignore(syscall.SIGTTOU) // what we say at the end may be said in the background
-	cmd, err := start(p, r.streams)
-	if err != nil {
+	var tee *term.Tee
+	if o.Output != nil {
+		tee = term.NewTee(o.Output)
+	}
+	if err := r.start(path, p, tee, o.Terminal); err != nil {
 		r.streams.Abandon()
 		return Result{}, err
 	}
-	r.command = cmd.Process
 	r.streams.Start()
 	done := make(chan struct{})
 	go func() {
@@ -93,25 +79,58 @@ func Run(p Plan, output *Output) (Result, error) {
 	}()
 	result, err := r.wait()
 	close(done)
-	signal.Stop(r.signals) // a signal is ours alone from now on: a reader that never reads must not hold us
-	r.streams.Finish()
-	if output != nil {
+	r.end()
+	if o.Output != nil {
 		tee.Close()
-		output.lost = output.lost || !r.streams.Complete()
+		o.Output.lost = o.Output.lost || !r.streams.Complete()
 	}
 	return result, err
 }
 
 // run is a command that is running.
 type run struct {
-	command *os.Process
+	command command
 	streams *term.Streams
 	signals chan os.Signal
 	resumed chan struct{}
+	others  others
 	// stoppedUntil is the time, in nanoseconds, until which a SIGTSTP that we
 	// get to see is the one that has stopped us: by then the terminal may have
 	// another foreground group, which would make it look like somebody's kill.
 	stoppedUntil atomic.Int64
+}
+
+// command is a command that has been started.
+type command interface {
+	// wait returns when it has stopped or ended.
+	wait() (syscall.WaitStatus, error)
+	signal(syscall.Signal)
+	// resume lets it go on after a stop.
+	resume()
+	// close is called when it has ended; held tells that others hold what it
+	// wrote to.
+	close(held bool)
+}
+
+// start starts the command: on a pseudo terminal, when one was asked for and
+// can be had, else as our child.
+func (r *run) start(path string, p Plan, tee *term.Tee, terminal term.Mode) (err error) {
+	r.streams = term.Open(tee, terminal)
+	if r.streams.Terminal == nil {
+		r.command, err = startChild(path, p, r.streams)
+		return err
+	}
+	m, err := startMonitored(path, p, r.streams, r.others.signal)
+	if err != nil {
+		r.streams.Abandon()
+		return r.start(path, p, tee, term.Inherit)
+	}
+	r.command = m
+	// We may look at and write to our terminal wherever we are; a stop would be
+	// the command's.
+	signal.Ignore(syscall.SIGTTIN, syscall.SIGTTOU)
+	r.streams.Terminal.Start(m)
+	return nil
 }
 
 func (r *run) listen(s os.Signal) {
@@ -127,25 +146,27 @@ func (r *run) act(s os.Signal) {
 		case r.resumed <- struct{}{}:
 		default:
 		}
+	case syscall.SIGWINCH:
+		if r.streams.Terminal != nil {
+			r.streams.Terminal.Resize()
+		}
 	case syscall.SIGTTIN, syscall.SIGTTOU: // the command has got it, too
 	default:
 		// In this order: we may be stopped in the middle of it.
-		if fromTerminal(s) || s == syscall.SIGTSTP && time.Now().UnixNano() < r.stoppedUntil.Load() {
+		if r.fromTerminal(s) || s == syscall.SIGTSTP && time.Now().UnixNano() < r.stoppedUntil.Load() {
 			return
 		}
-		r.command.Signal(s)
+		r.command.signal(s.(syscall.Signal))
 	}
 }
 
 // wait returns when the command has ended, and stops and resumes with it.
 func (r *run) wait() (Result, error) {
 	for {
-		var ws syscall.WaitStatus
-		_, err := syscall.Wait4(r.command.Pid, &ws, syscall.WUNTRACED, nil)
+		ws, err := r.command.wait()
 		switch {
-		case errors.Is(err, syscall.EINTR):
 		case err != nil:
-			return Result{}, fmt.Errorf("waiting for the command: %w", err)
+			return Result{}, err
 		case ws.Stopped():
 			r.stop(ws.StopSignal())
 		case ws.Signaled():
@@ -159,14 +180,24 @@ func (r *run) wait() (Result, error) {
 // stop stops us as the command has been stopped, so that the shell that waits
 // for us sees it, and returns when we are resumed.
 func (r *run) stop(s syscall.Signal) {
-	r.streams.Flush()
+	if r.streams.Regained(s) {
+		r.command.resume()
+		return
+	}
+	r.streams.Suspend()
 	select {
 	case <-r.resumed: // of an earlier time
 	default:
 	}
+	whom := os.Getpid()
+	if r.streams.Terminal != nil && s != syscall.SIGSTOP {
+		// A terminal stops whole process groups; ours has not heard of it. To
+		// SIGSTOP, no terminal sends that.
+		whom = 0
+	}
 	r.stoppedUntil.Store(math.MaxInt64)
 	withDefault(s, func() {
-		unix.Kill(os.Getpid(), s)
+		unix.Kill(whom, s)
 		select {
 		case <-r.resumed:
 		case <-time.After(stopDelivery): // nobody could resume us: an orphaned group is not stopped
@@ -174,81 +205,31 @@ func (r *run) stop(s syscall.Signal) {
 	})
 	r.stoppedUntil.Store(time.Now().Add(stopDelivery).UnixNano())
 	r.listen(s)
-	if !continued(r.command.Pid) { // whoever resumed us alone meant the command
-		r.command.Signal(syscall.SIGCONT)
-	}
+	r.streams.Resume()
+	r.command.resume()
 }
 
 // stopDelivery is how long a stop may take to reach us.
 const stopDelivery = 200 * time.Millisecond
 
-// Replace becomes the command: nothing of us is left between it and whoever
-// started us. It returns only when that fails.
-func Replace(p Plan) error {
-	path, err := find(p.Argv[0])
-	if err != nil {
-		return err
+// end is called when the command has ended.
+func (r *run) end() {
+	if r.streams.Terminal != nil {
+		// One may be on its way to the others in our group.
+		signal.Ignore(syscall.SIGINT, syscall.SIGQUIT)
 	}
-	err = unix.Exec(path, p.Argv, p.Environ)
-	if errors.Is(err, syscall.ENOEXEC) {
-		err = unix.Exec("/bin/sh", shellArgv(path, p.Argv), p.Environ)
-	}
-	return startError(p.Argv[0], err)
+	signal.Stop(r.signals) // a signal is ours alone from now on: a reader that never reads must not hold us
+	r.command.close(r.streams.Finish())
+	r.others.flush()
+	signal.Reset(syscall.SIGINT, syscall.SIGQUIT)
 }
 
-// start finds and starts the command, with the errors of env(1).
-func start(p Plan, streams *term.Streams) (*exec.Cmd, error) {
-	path, err := find(p.Argv[0])
-	if err != nil {
-		return nil, err
+// fromTerminal tells that the command has got the signal as well, or will: the
+// terminal has sent it to our group, and the command is in it, or we have.
+func (r *run) fromTerminal(s os.Signal) bool {
+	if r.streams.Terminal != nil {
+		return r.others.areUs(s)
 	}
-	cmd := command(path, p.Argv, p.Environ, streams)
-	err = cmd.Start()
-	if errors.Is(err, syscall.ENOEXEC) {
-		cmd = command("/bin/sh", shellArgv(path, p.Argv), p.Environ, streams)
-		err = cmd.Start()
-	}
-	if err != nil {
-		return nil, startError(p.Argv[0], err)
-	}
-	return cmd, nil
-}
-
-func find(name string) (string, error) {
-	path, err := exec.LookPath(name)
-	if err != nil && !errors.Is(err, exec.ErrDot) {
-		return "", startError(name, err)
-	}
-	return path, nil
-}
-
-// shellArgv gives a script without "#!" to the shell, as execvp(3) does.
-func shellArgv(path string, argv []string) []string {
-	return append([]string{"/bin/sh", path}, argv[1:]...)
-}
-
-func command(path string, argv, environ []string, streams *term.Streams) *exec.Cmd {
-	return &exec.Cmd{Path: path, Args: argv, Env: environ, Stdin: os.Stdin, Stdout: streams.Out, Stderr: streams.Err}
-}
-
-func startError(name string, err error) error {
-	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-		return &StartError{name, StatusNotFound, errors.New("command not found")}
-	}
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
-		err = pathErr.Err
-	}
-	var execErr *exec.Error
-	if errors.As(err, &execErr) {
-		err = execErr.Err
-	}
-	return &StartError{name, StatusNotExecutable, err}
-}
-
-// fromTerminal tells that the terminal has sent the signal to the command as
-// well: we are in its foreground group, and so is the command.
-func fromTerminal(s os.Signal) bool {
 	if s != syscall.SIGINT && s != syscall.SIGQUIT && s != syscall.SIGTSTP {
 		return false
 	}

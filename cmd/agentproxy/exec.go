@@ -18,6 +18,7 @@ import (
 	"github.com/agentproxy/agentproxy/proxy/trust"
 	"github.com/agentproxy/agentproxy/wrap"
 	"github.com/agentproxy/agentproxy/wrap/preload"
+	"github.com/agentproxy/agentproxy/wrap/term"
 	"github.com/mitchellh/go-homedir"
 	"github.com/spf13/pflag"
 )
@@ -46,6 +47,7 @@ command cannot be executed, 127 when it is not found.`,
 			flags.BoolVar(&f.json, "json", false, "with --dry-run: print JSON")
 			flags.BoolVar(&f.noWatch, "no-watch", false, "become the command: no word from us when it fails")
 			flags.BoolVar(&f.noPreload, "no-preload", false, "load no hook of ours into Node, Python, Ruby or PHP")
+			flags.BoolVar(&f.pty, "pty", false, "read the output on a terminal, too, through a pseudo terminal")
 			return func(ctx context.Context, args []string) error { return runExec(ctx, f, args) }
 		},
 	}
@@ -53,7 +55,14 @@ command cannot be executed, 127 when it is not found.`,
 
 type execFlags struct {
 	tunnelFlags
-	dryRun, json, noWatch, noPreload bool
+	dryRun, json, noWatch, noPreload, pty bool
+}
+
+func (f *execFlags) terminal() term.Mode {
+	if f.pty {
+		return term.Relay
+	}
+	return term.Inherit
 }
 
 func (f *execFlags) check(argv []string) error {
@@ -62,6 +71,8 @@ func (f *execFlags) check(argv []string) error {
 		return hint(errors.New("exec needs a command"), "agentproxy exec -- curl -sS https://example.com/")
 	case f.json && !f.dryRun:
 		return hint(errors.New("--json goes with --dry-run"), "agentproxy exec --dry-run --json -- %s", argv[0])
+	case f.pty && f.noWatch:
+		return hint(errors.New("--pty reads the output, --no-watch does not"), "agentproxy exec --pty -- %s", argv[0])
 	}
 	return nil
 }
@@ -107,7 +118,7 @@ func (r *execution) watched(ctx context.Context) error {
 	}
 	sayPlan(plan)
 	output := &wrap.Output{}
-	result, err := wrap.Run(plan, output)
+	result, err := wrap.Run(plan, wrap.Options{Output: output, Terminal: r.flags.terminal()})
 	plan.Clean()
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/daemon"
+	"github.com/agentproxy/agentproxy/wrap"
 	"github.com/agentproxy/agentproxy/wrap/term"
 	"github.com/spf13/pflag"
 )
@@ -181,6 +182,15 @@ func daemonCommand() *command {
 			return func(context.Context, []string) error {
 				return attach.BecomeDaemon(func(o *daemon.Options) { o.Tools = toolsOf(o.Config) })
 			}
+		},
+	}
+}
+
+func monitorCommand() *command {
+	return &command{
+		name: wrap.MonitorCommand, hidden: true, short: "Run a command on a pseudo terminal (started by exec --pty)",
+		define: func(*pflag.FlagSet) action {
+			return func(_ context.Context, args []string) error { return wrap.Monitor(args) }
 		},
 	}
 }

@@ -22,7 +22,7 @@ const (
 type path struct {
 	near *os.File // our end: what the command writes is read here
 	fd   int      // near's descriptor, never blocking; near.Fd would make it block
-	far  *os.File // the command's end
+	far  *os.File // the command's end, when it is not to be kept
 	out  int      // where it goes
 	tee  *Tee
 	// release: nobody but the command needs out, so that its reader is to see
@@ -40,6 +40,12 @@ func newPath(near *os.File, out int) *path {
 	p := &path{near: near, fd: int(near.Fd()), out: out, buf: make([]byte, bufferSize)}
 	unix.SetNonblock(p.fd, true)
 	return p
+}
+
+func (p *path) closeFar() {
+	if p.far != nil {
+		p.far.Close()
+	}
 }
 
 // run copies until the end of the stream, or until wake (-1: none) is closed.

@@ -7,6 +7,8 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // PassOnCommand is the hidden command of our binary that PassOn implements.
@@ -48,10 +50,12 @@ func PassOn(args []string) error {
 		if _, err := fmt.Sscanf(arg, "%d:%d", &in, &out); err != nil {
 			return fmt.Errorf("%s %s: not DESCRIPTOR:DESCRIPTOR", PassOnCommand, arg)
 		}
+		unix.CloseOnExec(in)
 		p := newPath(os.NewFile(uintptr(in), ""), out)
 		p.release = true
 		loops.Go(func() { p.run(-1) })
 	}
+	CloseInherited()
 	loops.Wait()
 	return nil
 }

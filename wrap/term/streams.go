@@ -13,21 +13,26 @@
 //
 // A pseudo terminal that only takes output does not do in a terminal's place:
 // less and more read their keys, and shells control their jobs, through
-// standard error (testdata/conformance/interactive has them all).
+// standard error (testdata/conformance/interactive has them all). Where the
+// output on a terminal is to be read, a Terminal takes the place of the whole.
 package term
 
 import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
 // Streams are the output streams of one command.
 type Streams struct {
-	// Out and Err are what the command gets as standard output and error.
-	Out, Err *os.File
+	// In, Out and Err are what the command gets as standard input, output and
+	// error.
+	In, Out, Err *os.File
+	// Terminal is the pseudo terminal that all of them are; nil for none.
+	Terminal *Terminal
 
 	paths []*path
 	tee   *Tee
@@ -37,11 +42,17 @@ type Streams struct {
 
 // Open decides about standard output and error, one by one. The tee, when not
 // nil, gets a copy of what passes. What cannot be watched is inherited.
-func Open(tee *Tee) *Streams {
-	s := &Streams{Out: os.Stdout, Err: os.Stderr, tee: tee}
+func Open(tee *Tee, mode Mode) *Streams {
+	s := &Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, tee: tee}
 	out, err := watchable(1), watchable(2)
-	if !out && !err || s.makeWake() != nil {
+	if !out && !err && mode == Inherit || s.makeWake() != nil {
 		return s
+	}
+	if mode == Relay {
+		if t, err := openTerminal(); err == nil {
+			s.relay(t)
+			return s
+		}
 	}
 	switch {
 	case out && err && same(1, 2):
@@ -81,19 +92,31 @@ func (s *Streams) through(stream *os.File, both bool) *os.File {
 	return far
 }
 
+// relay puts the pseudo terminal before all of the streams.
+func (s *Streams) relay(t *Terminal) {
+	p := newPath(t.near, 1)
+	p.tee = s.tee
+	t.master = p.fd
+	s.Terminal, s.paths = t, []*path{p}
+	s.In, s.Out, s.Err = t.far, t.far, t.far
+}
+
 // Start is called when the command has its ends: ours of them are closed, and
 // the copying begins.
 func (s *Streams) Start() {
 	for _, p := range s.paths {
-		p.far.Close()
+		p.closeFar()
 		s.loops.Go(func() { p.run(int(s.wake[0].Fd())) })
 	}
 }
 
 // Abandon undoes Open when the command could not be started.
 func (s *Streams) Abandon() {
+	if s.Terminal != nil {
+		s.Terminal.end()
+	}
 	for _, p := range s.paths {
-		p.far.Close()
+		p.closeFar()
 		p.near.Close()
 	}
 }
@@ -105,17 +128,43 @@ func (s *Streams) Flush() {
 	}
 }
 
+// Suspend is called when the command has stopped, and Resume when it is to go
+// on.
+func (s *Streams) Suspend() {
+	s.Flush()
+	if s.Terminal != nil {
+		s.Terminal.suspend()
+	}
+}
+
+// Resume takes the terminal again, if it is ours now.
+func (s *Streams) Resume() {
+	if s.Terminal != nil {
+		s.Terminal.resume()
+	}
+}
+
+// Regained tells that a stop by the signal is out of date.
+func (s *Streams) Regained(sig syscall.Signal) bool {
+	return s.Terminal != nil && s.Terminal.regained(sig)
+}
+
 // Finish is called when the command has ended. What it wrote is passed on;
 // what others still hold open goes to a process of its own that keeps passing
-// it on, so that they can write for as long as they like.
-func (s *Streams) Finish() {
+// it on, so that they can write for as long as they like. Whether there are
+// such others is what it returns.
+func (s *Streams) Finish() (held bool) {
 	if len(s.paths) == 0 {
-		return
+		return false
 	}
 	s.Flush()
 	s.wake[1].Close()
 	s.loops.Wait()
 	s.wake[0].Close()
+	if s.Terminal != nil {
+		s.Terminal.end()
+		s.Flush()
+	}
 	left := slices.DeleteFunc(slices.Clone(s.paths), func(p *path) bool { return p.ended })
 	if len(left) > 0 {
 		handOver(left)
@@ -124,6 +173,7 @@ func (s *Streams) Finish() {
 		p.settle()
 		p.near.Close()
 	}
+	return len(left) > 0
 }
 
 // Complete tells that the whole output passed through us: nothing of it was

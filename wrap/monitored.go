@@ -1,0 +1,104 @@
+package wrap
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+
+	"github.com/agentproxy/agentproxy/wrap/term"
+	"golang.org/x/sys/unix"
+)
+
+// monitored is a command on a pseudo terminal, by way of the monitor that
+// started it. It is the terminal's term.Job.
+type monitored struct {
+	control control
+	monitor *exec.Cmd
+	group   int
+	keyed   func(syscall.Signal)
+}
+
+// errMonitorGone: somebody has killed it, and with it the command's session.
+var errMonitorGone = errors.New("the process that watched the command is gone")
+
+// startMonitored starts the command on the terminal of the streams. An error
+// means that it was not started, for whatever reason.
+func startMonitored(path string, p Plan, streams *term.Streams, keyed func(syscall.Signal)) (*monitored, error) {
+	ours, theirs, err := newControl()
+	if err != nil {
+		return nil, err
+	}
+	m := &monitored{control: ours, keyed: keyed}
+	if m.monitor, err = startMonitor(theirs, path, p, streams); err != nil {
+		ours.Close()
+		return nil, err
+	}
+	first, err := ours.receive()
+	if err != nil {
+		m.close(false)
+		return nil, err
+	}
+	m.group = int(first.Value)
+	return m, nil
+}
+
+// startMonitor starts the process that runs Monitor.
+func startMonitor(theirs control, path string, p Plan, streams *term.Streams) (*exec.Cmd, error) {
+	defer theirs.Close() // ours of it, so that the end of the other is seen
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	own, err := unix.Dup(0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(own)
+	monitor := &exec.Cmd{
+		Path: self, Args: append([]string{"agentproxy", MonitorCommand, strconv.Itoa(int(theirs.Fd())), strconv.Itoa(own), path}, p.Argv...),
+		Env:   streams.Terminal.Environ(p.Environ),
+		Stdin: streams.In, Stdout: streams.Out, Stderr: streams.Err,
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Setctty: true},
+	}
+	// Both keep their numbers: others may be the command's, which is to inherit
+	// what it would have inherited from us.
+	unix.FcntlInt(theirs.Fd(), unix.F_SETFD, 0)
+	return monitor, monitor.Start()
+}
+
+func (m *monitored) wait() (syscall.WaitStatus, error) {
+	change, err := m.control.receive()
+	if err != nil {
+		return 0, errMonitorGone
+	}
+	return syscall.WaitStatus(change.Value), nil
+}
+
+func (m *monitored) signal(s syscall.Signal) { m.control.send(signalled, int(s)) }
+
+func (m *monitored) resume() { m.control.send(resumed, 0) }
+
+// close ends the monitor, unless what the command left behind holds the
+// terminal. It goes when the last of that goes.
+func (m *monitored) close(held bool) {
+	m.control.Close()
+	if !held {
+		m.monitor.Wait()
+	}
+}
+
+// Foreground, Group and Keyed make it a term.Job.
+
+func (m *monitored) Foreground(is bool) {
+	if is {
+		m.control.send(foreground, 0)
+	} else {
+		m.control.send(background, 0)
+	}
+}
+
+func (m *monitored) Group() int { return m.group }
+
+func (m *monitored) Keyed(s syscall.Signal) { m.keyed(s) }

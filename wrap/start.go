@@ -1,0 +1,124 @@
+package wrap
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"github.com/agentproxy/agentproxy/wrap/term"
+	"golang.org/x/sys/unix"
+)
+
+// Exit statuses of our own, as env(1) and POSIX shells have them.
+const (
+	StatusFailed        = 125
+	StatusNotExecutable = 126
+	StatusNotFound      = 127
+)
+
+// StartError is a command that could not be started; Status is 126 or 127.
+type StartError struct {
+	Name   string
+	Status int
+	Err    error
+}
+
+func (e *StartError) Error() string { return fmt.Sprintf("%s: %v", e.Name, e.Err) }
+
+// Unwrap returns the cause.
+func (e *StartError) Unwrap() error { return e.Err }
+
+// Replace becomes the command: nothing of us is left between it and whoever
+// started us. It returns only when that fails.
+func Replace(p Plan) error {
+	path, err := find(p.Argv[0])
+	if err != nil {
+		return err
+	}
+	err = unix.Exec(path, p.Argv, p.Environ)
+	if errors.Is(err, syscall.ENOEXEC) {
+		err = unix.Exec("/bin/sh", shellArgv(path, p.Argv), p.Environ)
+	}
+	return startError(p.Argv[0], err)
+}
+
+// startChild starts the command, found already, as our own child.
+func startChild(path string, p Plan, streams *term.Streams) (child, error) {
+	cmd, err := startFile(path, p.Argv, func(cmd *exec.Cmd) {
+		cmd.Env = p.Environ
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = streams.In, streams.Out, streams.Err
+	})
+	if err != nil {
+		return child{}, startError(p.Argv[0], err)
+	}
+	return child{cmd.Process}, nil
+}
+
+// startFile starts a program or, as execvp(3) does, a script without "#!".
+func startFile(path string, argv []string, configure func(*exec.Cmd)) (*exec.Cmd, error) {
+	cmd := &exec.Cmd{Path: path, Args: argv}
+	configure(cmd)
+	err := cmd.Start()
+	if errors.Is(err, syscall.ENOEXEC) {
+		cmd = &exec.Cmd{Path: "/bin/sh", Args: shellArgv(path, argv)}
+		configure(cmd)
+		err = cmd.Start()
+	}
+	return cmd, err
+}
+
+func find(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err != nil && !errors.Is(err, exec.ErrDot) {
+		return "", startError(name, err)
+	}
+	return path, nil
+}
+
+func shellArgv(path string, argv []string) []string {
+	return append([]string{"/bin/sh", path}, argv[1:]...)
+}
+
+// startError is the error in the words of env(1).
+func startError(name string, err error) error {
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		return &StartError{name, StatusNotFound, errors.New("command not found")}
+	}
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		err = pathErr.Err
+	}
+	var execErr *exec.Error
+	if errors.As(err, &execErr) {
+		err = execErr.Err
+	}
+	return &StartError{name, StatusNotExecutable, err}
+}
+
+// child is a command that is our own child.
+type child struct{ process *os.Process }
+
+// wait returns when it has stopped or ended.
+func (c child) wait() (syscall.WaitStatus, error) {
+	var ws syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(c.process.Pid, &ws, syscall.WUNTRACED, nil)
+		if !errors.Is(err, syscall.EINTR) {
+			return ws, os.NewSyscallError("wait4", err)
+		}
+	}
+}
+
+func (c child) signal(s syscall.Signal) { c.process.Signal(s) }
+
+// resume lets it go on after a stop, unless whoever resumed us has done so.
+func (c child) resume() {
+	if !continued(c.process.Pid) {
+		c.process.Signal(syscall.SIGCONT)
+	}
+}
+
+func (child) close(bool) {}
