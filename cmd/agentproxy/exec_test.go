@@ -20,7 +20,8 @@ import (
 // test.
 func sandbox(t testing.TB) []string {
 	t.Helper()
-	vars := map[string]string{"HOME": t.TempDir(), "PATH": os.Getenv("PATH"), "TERM": "xterm"}
+	// A process with the race detector lingers for a second when it ends, by default.
+	vars := map[string]string{"HOME": t.TempDir(), "PATH": os.Getenv("PATH"), "TERM": "xterm", "GORACE": "atexit_sleep_ms=0"}
 	t.Cleanup(func() { stopAll(func(name string) string { return vars[name] }) })
 	// A process that handles a signal gives its children the default; one that
 	// was started under nohup would hand the ignoring on.
@@ -92,17 +93,30 @@ func TestSignalsAreForwarded(t *testing.T) {
 
 // On a terminal the command sees a terminal, and Ctrl-C reaches it once.
 func TestTerminal(t *testing.T) {
-	env := sandbox(t)
-	cmd := agentproxy(t, env, "exec", "--", "sh", "-c",
-		`test -t 0 && test -t 1 && test -t 2 && echo terminal; trap 'echo interrupted' INT; stty size; echo ready; until read line && test -n "$line"; do :; done; echo "read $line"`)
-	got := dialog{{"ready", typing("\x03")}, {"interrupted", typing("typed\n")}}.play(t, cmd)
-	for _, want := range []string{"terminal", "31 97", "read typed"} {
-		if !strings.Contains(got, want) {
-			t.Errorf("%q is not on the screen: %q", want, got)
+	onTerminals(t, func(t *testing.T, execute func(script string) *exec.Cmd) {
+		cmd := execute(`test -t 0 && test -t 1 && test -t 2 && echo terminal; trap 'echo interrupted' INT; stty size; echo ready; until read line && test -n "$line"; do :; done; echo "read $line"`)
+		got := dialog{{"ready", typing("\x03")}, {"interrupted", typing("typed\n")}}.play(t, cmd)
+		for _, want := range []string{"terminal", "31 97", "read typed"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("%q is not on the screen: %q", want, got)
+			}
 		}
-	}
-	if n := strings.Count(got, "interrupted"); n != 1 {
-		t.Errorf("interrupted %d times: %q", n, got)
+		if n := strings.Count(got, "interrupted"); n != 1 {
+			t.Errorf("interrupted %d times: %q", n, got)
+		}
+	})
+}
+
+// onTerminals runs a test for a terminal that the command inherits, and for a
+// pseudo terminal in its place; execute makes a command that executes a script.
+func onTerminals(t *testing.T, test func(t *testing.T, execute func(script string) *exec.Cmd)) {
+	env := sandbox(t)
+	for name, args := range map[string][]string{"inherited": {"exec"}, "relayed": {"exec", "--pty"}} {
+		t.Run(name, func(t *testing.T) {
+			test(t, func(script string) *exec.Cmd {
+				return agentproxy(t, env, append(args, "--", "sh", "-c", script)...)
+			})
+		})
 	}
 }
 
@@ -134,6 +148,7 @@ func BenchmarkExec(b *testing.B) {
 		{"pipes/exec", []string{"agentproxy", "exec", "--", "true"}, onPipes},
 		{"terminal/bare", []string{"true"}, onTerminal},
 		{"terminal/exec", []string{"agentproxy", "exec", "--", "true"}, onTerminal},
+		{"terminal/exec --pty", []string{"agentproxy", "exec", "--pty", "--", "true"}, onTerminal},
 	} {
 		b.Run(bm.name, func(b *testing.B) {
 			for b.Loop() {

@@ -177,16 +177,16 @@ func typing(keys string) func(*os.File) {
 // The size of the window is the same on all of the command's streams, at first
 // and when it changes.
 func TestWindowSize(t *testing.T) {
-	env := sandbox(t)
-	cmd := agentproxy(t, env, "exec", "--", "sh", "-c",
-		`exec 3<&1; trap 'echo now $(stty size <&3) and $(stty size)' WINCH; echo first $(stty size <&2); until read line && test -n "$line"; do :; done`)
-	screen := dialog{
-		{"first 31 97", func(terminal *os.File) { pty.Setsize(terminal, &pty.Winsize{Rows: 12, Cols: 34}) }},
-		{"now 12 34 and 12 34", typing("end\n")},
-	}.play(t, cmd)
-	if !strings.Contains(screen, "now 12 34") {
-		t.Errorf("screen: %q", screen)
-	}
+	onTerminals(t, func(t *testing.T, execute func(script string) *exec.Cmd) {
+		cmd := execute(`exec 3<&1; trap 'echo now $(stty size <&3) and $(stty size)' WINCH; echo first $(stty size <&2); until read line && test -n "$line"; do :; done`)
+		screen := dialog{
+			{"first 31 97", func(terminal *os.File) { pty.Setsize(terminal, &pty.Winsize{Rows: 12, Cols: 34}) }},
+			{"now 12 34 and 12 34", typing("end\n")},
+		}.play(t, cmd)
+		if !strings.Contains(screen, "now 12 34") {
+			t.Errorf("screen: %q", screen)
+		}
+	})
 }
 
 // Settings of the terminal belong to the command, on whichever stream it makes
