@@ -22,10 +22,11 @@ const (
 	changed             // Value is the command's wait status: it has stopped or ended
 
 	// To the monitor.
-	signalled  // Value is the signal for the command
-	foreground // the command's group gets the terminal's keys
-	background // it does not; our own terminal is in order
-	resumed    // the command is to go on after a stop
+	signalled      // Value is the signal for the command
+	groupSignalled // the same, for its whole group
+	foreground     // the command's group gets the terminal's keys
+	background     // it does not; our own terminal is in order
+	resumed        // the command is to go on after a stop
 )
 
 // control is one end of the connection between us and the monitor.

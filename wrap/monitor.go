@@ -81,7 +81,6 @@ func (m *monitor) start(path string, argv []string) (err error) {
 // obey does what it is told until whoever tells is gone. When that happens
 // while the command runs, its session ends as if the terminal had been closed.
 func (m *monitor) obey() {
-	group := m.command.Process.Pid
 	for {
 		told, err := m.control.receive()
 		if err != nil {
@@ -93,14 +92,14 @@ func (m *monitor) obey() {
 		case foreground, background:
 			m.guarded = told.Kind == foreground
 			if m.guarded {
-				setForeground(group)
+				setForeground(m.command.Process.Pid)
 			} else {
 				setForeground(unix.Getpgrp())
 			}
+		case groupSignalled:
+			m.signalGroup(syscall.Signal(told.Value))
 		case resumed:
-			if !m.ended.Load() {
-				unix.Kill(-group, syscall.SIGCONT)
-			}
+			m.signalGroup(syscall.SIGCONT)
 		}
 	}
 	if m.guarded {
@@ -110,6 +109,12 @@ func (m *monitor) obey() {
 		os.Exit(StatusFailed)
 	}
 	close(m.gone)
+}
+
+func (m *monitor) signalGroup(s syscall.Signal) {
+	if !m.ended.Load() {
+		unix.Kill(-m.command.Process.Pid, s)
+	}
 }
 
 // watch tells when the command stops, and returns when it has ended.

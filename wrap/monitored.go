@@ -14,10 +14,11 @@ import (
 // monitored is a command on a pseudo terminal, by way of the monitor that
 // started it. It is the terminal's term.Job.
 type monitored struct {
-	control control
-	monitor *exec.Cmd
-	group   int
-	keyed   func(syscall.Signal)
+	control  control
+	monitor  *exec.Cmd
+	terminal *term.Terminal
+	group    int
+	keyed    func(syscall.Signal)
 }
 
 // errMonitorGone: somebody has killed it, and with it the command's session.
@@ -30,7 +31,7 @@ func startMonitored(path string, p Plan, streams *term.Streams, keyed func(sysca
 	if err != nil {
 		return nil, err
 	}
-	m := &monitored{control: ours, keyed: keyed}
+	m := &monitored{control: ours, terminal: streams.Terminal, keyed: keyed}
 	if m.monitor, err = startMonitor(theirs, path, p, streams); err != nil {
 		ours.Close()
 		return nil, err
@@ -76,7 +77,14 @@ func (m *monitored) wait() (syscall.WaitStatus, error) {
 	return syscall.WaitStatus(change.Value), nil
 }
 
-func (m *monitored) signal(s syscall.Signal) { m.control.send(signalled, int(s)) }
+// signal is for the command alone, unless it came from a key.
+func (m *monitored) signal(s syscall.Signal) {
+	kind := signalled
+	if (s == syscall.SIGINT || s == syscall.SIGQUIT || s == syscall.SIGTSTP) && m.terminal.Cooked() {
+		kind = groupSignalled
+	}
+	m.control.send(kind, int(s))
+}
 
 func (m *monitored) resume() { m.control.send(resumed, 0) }
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -98,6 +99,9 @@ type run struct {
 	// get to see is the one that has stopped us: by then the terminal may have
 	// another foreground group, which would make it look like somebody's kill.
 	stoppedUntil atomic.Int64
+	// stopping is held from a stop to its resumption, which would undo a second
+	// stop that came before it.
+	stopping sync.Mutex
 }
 
 // command is a command that has been started.
@@ -152,9 +156,12 @@ func (r *run) act(s os.Signal) {
 		}
 	case syscall.SIGTTIN, syscall.SIGTTOU: // the command has got it, too
 	default:
-		// In this order: we may be stopped in the middle of it.
-		if r.fromTerminal(s) || s == syscall.SIGTSTP && time.Now().UnixNano() < r.stoppedUntil.Load() {
+		if r.heard(s) {
 			return
+		}
+		if s == syscall.SIGTSTP {
+			r.stopping.Lock()
+			defer r.stopping.Unlock()
 		}
 		r.command.signal(s.(syscall.Signal))
 	}
@@ -184,6 +191,8 @@ func (r *run) stop(s syscall.Signal) {
 		r.command.resume()
 		return
 	}
+	r.stopping.Lock()
+	defer r.stopping.Unlock()
 	r.streams.Suspend()
 	select {
 	case <-r.resumed: // of an earlier time
@@ -224,15 +233,20 @@ func (r *run) end() {
 	signal.Reset(syscall.SIGINT, syscall.SIGQUIT)
 }
 
-// fromTerminal tells that the command has got the signal as well, or will: the
-// terminal has sent it to our group, and the command is in it, or we have.
-func (r *run) fromTerminal(s os.Signal) bool {
+// heard tells that the command has got the signal as well: our terminal has
+// sent it to our group, and the command is in it.
+func (r *run) heard(s os.Signal) bool {
 	if r.streams.Terminal != nil {
 		return r.others.areUs(s)
 	}
 	if s != syscall.SIGINT && s != syscall.SIGQUIT && s != syscall.SIGTSTP {
 		return false
 	}
+	// In this order: we may be stopped in the middle of it.
+	return inForeground() || s == syscall.SIGTSTP && time.Now().UnixNano() < r.stoppedUntil.Load()
+}
+
+func inForeground() bool {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDONLY|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return false

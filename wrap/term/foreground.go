@@ -40,6 +40,17 @@ func (t *Terminal) regained(s syscall.Signal) bool {
 	return t.phase == foreground && time.Since(t.since) < recently
 }
 
+// Cooked tells that our terminal made signals of keys, for our group, when one
+// that we get now was sent: it has just been, or is about to be, made raw.
+func (t *Terminal) Cooked() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.phase == foreground {
+		return time.Since(t.since) < recently
+	}
+	return t.isForeground()
+}
+
 // follow notices that a shell has put us into the foreground or out of it. No
 // signal tells of that.
 func (t *Terminal) follow() {
@@ -70,6 +81,7 @@ func (t *Terminal) enter() error {
 		unix.Poll([]unix.PollFd{{Fd: int32(t.slave), Events: unix.POLLIN}}, 0)
 	}
 	if err := found.apply(t.slave); err != nil {
+		found.apply(t.ours)
 		return err
 	}
 	t.resize()

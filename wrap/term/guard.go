@@ -15,8 +15,12 @@ func NewGuard(fd int) (*Guard, error) {
 	return &Guard{fd, found}, err
 }
 
-// Restore gives the terminal its settings back.
-func (g *Guard) Restore() { g.found.apply(g.fd) }
+// Restore gives the terminal its settings back, unless a shell has done so.
+func (g *Guard) Restore() {
+	if now, err := settingsOf(g.fd); err == nil && !now.processed() {
+		g.found.apply(g.fd)
+	}
+}
 
 // Close lets go of the terminal.
 func (g *Guard) Close() { unix.Close(g.fd) }

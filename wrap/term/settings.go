@@ -42,5 +42,8 @@ func (s settings) unprocessed() settings {
 	return s
 }
 
+// processed tells that output is not left as it is.
+func (s settings) processed() bool { return s.Oflag&unix.OPOST != 0 }
+
 // canonical tells that keys are read in lines.
 func (s settings) canonical() bool { return s.Lflag&unix.ICANON != 0 }

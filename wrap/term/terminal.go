@@ -93,7 +93,12 @@ func openTerminal() (*Terminal, error) {
 	if !t.isForeground() {
 		return nil, errNotOurs
 	}
-	var err error
+	// Somebody in our group who has made it raw, such as another one of us, is
+	// in the middle of using it.
+	now, err := settingsOf(t.ours)
+	if err != nil || !now.processed() {
+		return nil, errNotOurs
+	}
 	if t.near, t.far, err = pty.Open(); err != nil {
 		return nil, err
 	}
