@@ -71,7 +71,6 @@ func Monitor(args []string) error {
 // start starts the command in a process group of its own, the foreground one.
 func (m *monitor) start(path string, argv []string) (err error) {
 	m.command, err = startFile(path, argv, func(cmd *exec.Cmd) {
-		cmd.Env = os.Environ()
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Foreground: true, Ctty: 0}
 	})
@@ -106,9 +105,19 @@ func (m *monitor) obey() {
 		m.guard.Restore()
 	}
 	if !m.ended.Load() {
+		m.hangUp()
 		os.Exit(StatusFailed)
 	}
 	close(m.gone)
+}
+
+// hangUp tells the command what the kernel, when we exit, tells only the
+// foreground group.
+func (m *monitor) hangUp() {
+	if !m.guarded {
+		m.signalGroup(syscall.SIGHUP)
+		m.signalGroup(syscall.SIGCONT)
+	}
 }
 
 func (m *monitor) signalGroup(s syscall.Signal) {

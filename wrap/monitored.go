@@ -18,7 +18,7 @@ type monitored struct {
 	monitor  *exec.Cmd
 	terminal *term.Terminal
 	group    int
-	keyed    func(syscall.Signal)
+	others   *others
 }
 
 // errMonitorGone: somebody has killed it, and with it the command's session.
@@ -26,12 +26,12 @@ var errMonitorGone = errors.New("the process that watched the command is gone")
 
 // startMonitored starts the command on the terminal of the streams. An error
 // means that it was not started, for whatever reason.
-func startMonitored(path string, p Plan, streams *term.Streams, keyed func(syscall.Signal)) (*monitored, error) {
+func startMonitored(path string, p Plan, streams *term.Streams, o *others) (*monitored, error) {
 	ours, theirs, err := newControl()
 	if err != nil {
 		return nil, err
 	}
-	m := &monitored{control: ours, terminal: streams.Terminal, keyed: keyed}
+	m := &monitored{control: ours, terminal: streams.Terminal, others: o}
 	if m.monitor, err = startMonitor(theirs, path, p, streams); err != nil {
 		ours.Close()
 		return nil, err
@@ -109,4 +109,4 @@ func (m *monitored) Foreground(is bool) {
 
 func (m *monitored) Group() int { return m.group }
 
-func (m *monitored) Keyed(s syscall.Signal) { m.keyed(s) }
+func (m *monitored) Keyed(s syscall.Signal) { m.others.signal(s) }

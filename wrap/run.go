@@ -124,18 +124,20 @@ func (r *run) start(path string, p Plan, tee *term.Tee, terminal term.Mode) (err
 		r.command, err = startChild(path, p, r.streams)
 		return err
 	}
-	m, err := startMonitored(path, p, r.streams, r.others.signal)
+	m, err := startMonitored(path, p, r.streams, &r.others)
 	if err != nil {
 		r.streams.Abandon()
 		return r.start(path, p, tee, term.Inherit)
 	}
 	r.command = m
-	// We may look at and write to our terminal wherever we are; a stop would be
-	// the command's.
-	signal.Ignore(syscall.SIGTTIN, syscall.SIGTTOU)
+	ignoreTerminal()
 	r.streams.Terminal.Start(m)
 	return nil
 }
+
+// ignoreTerminal lets us look at and write to a terminal of which we are in the
+// background. Whether to stop for that is decided by the command's own.
+func ignoreTerminal() { signal.Ignore(syscall.SIGTTIN, syscall.SIGTTOU) }
 
 func (r *run) listen(s os.Signal) {
 	if !signal.Ignored(s) {
@@ -214,6 +216,9 @@ func (r *run) stop(s syscall.Signal) {
 	})
 	r.stoppedUntil.Store(time.Now().Add(stopDelivery).UnixNano())
 	r.listen(s)
+	if r.streams.Terminal != nil {
+		ignoreTerminal()
+	}
 	r.streams.Resume()
 	r.command.resume()
 }
@@ -226,11 +231,11 @@ func (r *run) end() {
 	if r.streams.Terminal != nil {
 		// One may be on its way to the others in our group.
 		signal.Ignore(syscall.SIGINT, syscall.SIGQUIT)
+		defer signal.Reset(syscall.SIGINT, syscall.SIGQUIT)
 	}
 	signal.Stop(r.signals) // a signal is ours alone from now on: a reader that never reads must not hold us
 	r.command.close(r.streams.Finish())
 	r.others.flush()
-	signal.Reset(syscall.SIGINT, syscall.SIGQUIT)
 }
 
 // heard tells that the command has got the signal as well: our terminal has

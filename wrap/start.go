@@ -106,8 +106,12 @@ func (c child) wait() (syscall.WaitStatus, error) {
 	var ws syscall.WaitStatus
 	for {
 		_, err := syscall.Wait4(c.process.Pid, &ws, syscall.WUNTRACED, nil)
-		if !errors.Is(err, syscall.EINTR) {
-			return ws, os.NewSyscallError("wait4", err)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			return 0, fmt.Errorf("waiting for the command: %w", err)
+		default:
+			return ws, nil
 		}
 	}
 }

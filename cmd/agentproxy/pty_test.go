@@ -173,6 +173,17 @@ func TestPtyStopAndResume(t *testing.T) {
 	nothingLeft(t, env)
 }
 
+// When we are killed in the background, the command does not stay behind.
+func TestPtyKilledInBackground(t *testing.T) {
+	env := sandbox(t)
+	dialog{
+		{"READY> ", typing("agentproxy exec --pty -- sh -c 'echo begun; exec sleep 100'\n")},
+		{"begun\r\n", typing("\x1a")},
+		{"Stopped", typing("bg; sleep 0.3; kill -KILL %1; wait %1; exit\n")},
+	}.play(t, within(t, append(env, "PS1=READY> "), "bash", "--norc", "--noprofile", "--noediting"))
+	nothingLeft(t, env)
+}
+
 // What the command leaves running is not hung up, can go on writing, and is all
 // that is left.
 func TestPtyStragglers(t *testing.T) {

@@ -48,13 +48,13 @@ func (t *Terminal) Cooked() bool {
 	if t.phase == foreground {
 		return time.Since(t.since) < recently
 	}
-	return t.isForeground()
+	return isForeground()
 }
 
 // follow notices that a shell has put us into the foreground or out of it. No
 // signal tells of that.
 func (t *Terminal) follow() {
-	switch is := t.isForeground(); {
+	switch is := isForeground(); {
 	case is && t.phase == background:
 		t.enter()
 	case !is && t.phase == foreground:
@@ -65,15 +65,15 @@ func (t *Terminal) follow() {
 // enter makes our terminal raw, and the pseudo terminal what ours was, keys
 // that wait to be read included.
 func (t *Terminal) enter() error {
-	found, err := settingsOf(t.ours)
+	found, err := settingsOf(ours)
 	if err != nil {
 		return err
 	}
-	if err := found.raw().apply(t.ours); err != nil {
+	if err := found.raw().apply(ours); err != nil {
 		return err
 	}
 	t.found = found
-	if keys := waiting(t.ours, found); len(keys) > 0 {
+	if keys := waiting(ours, found); len(keys) > 0 {
 		found.refill().apply(t.slave)
 		t.send(keys)
 		// The kernel takes them from one end to the other in a thread of its own;
@@ -81,7 +81,7 @@ func (t *Terminal) enter() error {
 		unix.Poll([]unix.PollFd{{Fd: int32(t.slave), Events: unix.POLLIN}}, 0)
 	}
 	if err := found.apply(t.slave); err != nil {
-		found.apply(t.ours)
+		found.apply(ours)
 		return err
 	}
 	t.resize()
@@ -92,22 +92,22 @@ func (t *Terminal) enter() error {
 // leave makes our terminal what the command has made of the pseudo terminal,
 // unless it is another's already.
 func (t *Terminal) leave(next phase) {
-	if t.phase == foreground && t.isForeground() {
+	if t.phase == foreground && isForeground() {
 		s, err := settingsOf(t.slave)
 		if err != nil { // it was hung up
 			s = t.found
 		}
 		s.raw().apply(t.slave)
 		if keys := waiting(t.slave, s); len(keys) > 0 {
-			s.refill().apply(t.ours)
-			unread(t.ours, keys)
+			s.refill().apply(ours)
+			unread(ours, keys)
 		}
-		s.apply(t.ours)
-		unread(t.ours, t.unsent) // nobody has shown and interpreted these yet
+		s.apply(ours)
+		unread(ours, t.unsent) // nobody has shown and interpreted these yet
 		t.unsent = nil
 		s.unprocessed().apply(t.slave)
 		if size, err := unix.IoctlGetWinsize(t.slave, unix.TIOCGWINSZ); err == nil && *size != t.size {
-			unix.IoctlSetWinsize(t.ours, unix.TIOCSWINSZ, size)
+			unix.IoctlSetWinsize(ours, unix.TIOCSWINSZ, size)
 		}
 	}
 	t.set(next)

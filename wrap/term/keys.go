@@ -33,7 +33,9 @@ func (t *Terminal) relayKeys() {
 		if _, err := unix.Poll(polled, timeout); err != nil && !errors.Is(err, syscall.EINTR) {
 			return
 		}
-		unix.Read(t.awaken, buf)
+		if polled[0].Revents != 0 {
+			unix.Read(t.awaken, buf)
+		}
 		source = polled[1]
 		if source.Revents&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0 {
 			return // the output's path sees it, too, and hangs up
@@ -56,7 +58,7 @@ func (t *Terminal) source() unix.PollFd {
 	case len(t.unsent) > 0:
 		return unix.PollFd{Fd: int32(t.master), Events: unix.POLLOUT}
 	}
-	return unix.PollFd{Fd: int32(t.ours), Events: unix.POLLIN}
+	return unix.PollFd{Fd: int32(ours), Events: unix.POLLIN}
 }
 
 // pass passes on some keys.
@@ -65,7 +67,7 @@ func (t *Terminal) pass(buf []byte) {
 		t.send(nil)
 		return
 	}
-	n, _ := unix.Read(t.ours, buf)
+	n, _ := unix.Read(ours, buf)
 	keys := buf[:max(n, 0)]
 	signals := t.signals(keys)
 	t.send(keys)

@@ -3,6 +3,7 @@ package term
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -46,7 +47,6 @@ type Job interface {
 // have found without us. Of the two, only one ever processes output: the
 // pseudo terminal while ours is raw, else ours.
 type Terminal struct {
-	ours   int      // standard input, output and error
 	near   *os.File // the master; also of the output's path
 	master int      // near's descriptor, to wait for
 	far    *os.File // the slave, which the command gets
@@ -69,6 +69,9 @@ type Terminal struct {
 	quoted bool
 }
 
+// ours is our terminal, which is standard input, output and error alike.
+const ours = 0
+
 // phase is who has our terminal.
 type phase int
 
@@ -84,21 +87,16 @@ var errNotOurs = errors.New("not our terminal alone")
 // openTerminal takes the place of our terminal, which must be all of the
 // command's standard streams, our controlling terminal, and in our hands.
 func openTerminal() (*Terminal, error) {
-	t := &Terminal{}
-	for fd := range 3 {
-		if !sameDevice(t.ours, fd) {
-			return nil, errNotOurs
-		}
-	}
-	if !t.isForeground() {
+	if !sameDevice(ours, 1) || !sameDevice(ours, 2) || !isForeground() {
 		return nil, errNotOurs
 	}
 	// Somebody in our group who has made it raw, such as another one of us, is
 	// in the middle of using it.
-	now, err := settingsOf(t.ours)
+	now, err := settingsOf(ours)
 	if err != nil || !now.processed() {
 		return nil, errNotOurs
 	}
+	t := &Terminal{}
 	if t.near, t.far, err = pty.Open(); err != nil {
 		return nil, err
 	}
@@ -117,8 +115,8 @@ func openTerminal() (*Terminal, error) {
 
 // isForeground tells that our terminal is our controlling terminal and listens
 // to our process group.
-func (t *Terminal) isForeground() bool {
-	group, err := unix.IoctlGetInt(t.ours, unix.TIOCGPGRP)
+func isForeground() bool {
+	group, err := unix.IoctlGetInt(ours, unix.TIOCGPGRP)
 	return err == nil && group == unix.Getpgrp()
 }
 
@@ -126,11 +124,11 @@ func (t *Terminal) isForeground() bool {
 // the terminal to ask for passphrases by a variable (gpg-agent(1)).
 func (t *Terminal) Environ(environ []string) []string {
 	const name = "GPG_TTY="
-	environ = append([]string(nil), environ...)
+	environ = slices.Clone(environ)
 	for i, e := range environ {
-		var st, ours unix.Stat_t
+		var named, own unix.Stat_t
 		path, ok := strings.CutPrefix(e, name)
-		if ok && unix.Stat(path, &st) == nil && unix.Fstat(t.ours, &ours) == nil && st.Rdev == ours.Rdev {
+		if ok && unix.Stat(path, &named) == nil && unix.Fstat(ours, &own) == nil && named.Rdev == own.Rdev {
 			environ[i] = name + t.far.Name()
 		}
 	}
@@ -155,8 +153,8 @@ func (t *Terminal) Resize() {
 }
 
 func (t *Terminal) resize() {
-	size, err := unix.IoctlGetWinsize(t.ours, unix.TIOCGWINSZ)
-	if err == nil && *size != t.size {
+	size, err := unix.IoctlGetWinsize(ours, unix.TIOCGWINSZ)
+	if err == nil {
 		t.size = *size
 		unix.IoctlSetWinsize(t.slave, unix.TIOCSWINSZ, size)
 	}
