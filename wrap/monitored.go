@@ -89,10 +89,11 @@ func (m *monitored) signal(s syscall.Signal) {
 func (m *monitored) resume() { m.control.send(resumed, 0) }
 
 // close ends the monitor, unless what the command left behind holds the
-// terminal. It goes when the last of that goes.
+// terminal: then it goes when the last of that goes.
 func (m *monitored) close(held bool) {
 	m.control.Close()
 	if !held {
+		m.monitor.Process.Kill() // it would end by itself, later
 		m.monitor.Wait()
 	}
 }
