@@ -29,6 +29,9 @@ type Profile struct {
 	// Leaf is true for a tool that starts nothing but what its profile covers.
 	// Entries that are "wide" are left out for it.
 	Leaf bool `toml:"leaf"`
+	// Interactive is true for what people sit in front of: on a terminal exec
+	// leaves it to itself, unread.
+	Interactive bool `toml:"interactive"`
 	// Never says in plain words that no setting takes the tool through a
 	// proxy, and what to do instead. It is said when the tool has failed.
 	Never string `toml:"never"`

@@ -33,6 +33,9 @@ type Survey struct {
 	// Tools are the profiles that apply, from the outside in, a runtime before
 	// what runs on it. The base profile comes first.
 	Tools []Tool
+	// Known is true when a tool is started whose failures there is something to
+	// say about: one with a profile that is not interactive.
+	Known bool
 	// Open is true when the command may start what no profile covers.
 	Open bool
 
@@ -186,6 +189,7 @@ func (f *finder) walk(argv []string, index, depth int) error {
 		}
 	}
 	f.survey.Open = f.survey.Open || !p.Leaf
+	f.survey.Known = f.survey.Known || !p.Interactive
 	return nil
 }
 
@@ -240,6 +244,7 @@ func (f *finder) script(argv []string, file string, depth int) error {
 	if p.Inner != nil && p.Inner.Script {
 		return f.shell(rest, depth)
 	}
+	f.survey.Known = f.survey.Known || !p.Interactive
 	return f.add(Tool{p, interpreter[0], -1, argv[1:]})
 }
 

@@ -47,7 +47,8 @@ command cannot be executed, 127 when it is not found.`,
 			flags.BoolVar(&f.json, "json", false, "with --dry-run: print JSON")
 			flags.BoolVar(&f.noWatch, "no-watch", false, "become the command: no word from us when it fails")
 			flags.BoolVar(&f.noPreload, "no-preload", false, "load no hook of ours into Node, Python, Ruby or PHP")
-			flags.BoolVar(&f.pty, "pty", false, "read the output on a terminal, too, through a pseudo terminal")
+			flags.BoolVar(&f.pty, "pty", false, "put a pseudo terminal before any command on a terminal, not only before tools with a profile")
+			flags.BoolVar(&f.noPty, "no-pty", false, "leave the terminal to the command: what it prints there is not read")
 			return func(ctx context.Context, args []string) error { return runExec(ctx, f, args) }
 		},
 	}
@@ -55,11 +56,13 @@ command cannot be executed, 127 when it is not found.`,
 
 type execFlags struct {
 	tunnelFlags
-	dryRun, json, noWatch, noPreload, pty bool
+	dryRun, json, noWatch, noPreload, pty, noPty bool
 }
 
-func (f *execFlags) terminal() term.Mode {
-	if f.pty {
+// terminal says how a terminal is treated: a tool that may fail for a reason of
+// ours is read there, too.
+func (f *execFlags) terminal(s *profiles.Survey) term.Mode {
+	if f.pty || s.Known && !f.noPty {
 		return term.Relay
 	}
 	return term.Inherit
@@ -69,6 +72,8 @@ func (f *execFlags) check(argv []string) error {
 	switch {
 	case len(argv) == 0:
 		return hint(errors.New("exec needs a command"), "agentproxy exec -- curl -sS https://example.com/")
+	case f.pty && f.noPty:
+		return hint(errors.New("--pty and --no-pty exclude each other"), "agentproxy exec --help")
 	case f.json && !f.dryRun:
 		return hint(errors.New("--json goes with --dry-run"), "agentproxy exec --dry-run --json -- %s", argv[0])
 	case f.pty && f.noWatch:
@@ -101,6 +106,7 @@ type execution struct {
 	environ []string
 	id      string
 	survey  <-chan surveyed
+	known   surveyed // what the survey came to
 	// uses are facts of the plan that somebody wants to know.
 	uses []string
 }
@@ -118,7 +124,7 @@ func (r *execution) watched(ctx context.Context) error {
 	}
 	sayPlan(plan)
 	output := &wrap.Output{}
-	result, err := wrap.Run(plan, wrap.Options{Output: output, Terminal: r.flags.terminal()})
+	result, err := wrap.Run(plan, wrap.Options{Output: output, Terminal: r.flags.terminal(r.known.tools)})
 	plan.Clean()
 	if err != nil {
 		return err
@@ -161,7 +167,8 @@ func (r *execution) unwatched(ctx context.Context) error {
 // plan makes the files that the command is pointed at, where they are not up to
 // date, and plans.
 func (r *execution) plan(t *attach.Tunnel) (wrap.Plan, error) {
-	known := <-r.survey
+	r.known = <-r.survey
+	known := r.known
 	if known.err != nil {
 		return wrap.Plan{}, known.err
 	}

@@ -119,6 +119,24 @@ func TestPtyEnds(t *testing.T) {
 	nothingLeft(t, env)
 }
 
+// A tool with a profile gets a terminal of ours, anything else the one there is.
+func TestPtyByProfile(t *testing.T) {
+	env, bin := sandbox(t), t.TempDir()
+	for _, name := range []string{"npm", "unknown"} {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\ntty\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for line, relayed := range map[string]bool{"npm": true, "env A=1 npm": true, "--no-pty -- npm": false, "unknown": false, "--pty -- unknown": true, "sh -c 'unknown; :'": false} {
+		screen := dialog{}.play(t, shell(t, env, `PATH=$1:$PATH; tty; agentproxy exec `+line, bin))
+		names := strings.Fields(screen)
+		if len(names) != 2 || (names[0] != names[1]) != relayed {
+			t.Errorf("%s: %q", line, screen)
+		}
+	}
+	nothingLeft(t, env)
+}
+
 // What is printed on the terminal is read: whether it names the host that could
 // not be reached is known.
 func TestPtyIsRead(t *testing.T) {

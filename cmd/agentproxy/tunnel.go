@@ -188,7 +188,7 @@ func daemonCommand() *command {
 
 func monitorCommand() *command {
 	return &command{
-		name: wrap.MonitorCommand, hidden: true, short: "Run a command on a pseudo terminal (started by exec --pty)",
+		name: wrap.MonitorCommand, hidden: true, runs: true, short: "Run a command on a pseudo terminal (started by exec --pty)",
 		define: func(*pflag.FlagSet) action {
 			return func(_ context.Context, args []string) error { return wrap.Monitor(args) }
 		},
@@ -197,7 +197,7 @@ func monitorCommand() *command {
 
 func passOnCommand() *command {
 	return &command{
-		name: term.PassOnCommand, hidden: true, short: "Pass output on (started by exec for what a command leaves behind)",
+		name: term.PassOnCommand, hidden: true, runs: true, short: "Pass output on (started by exec for what a command leaves behind)",
 		define: func(*pflag.FlagSet) action {
 			return func(_ context.Context, args []string) error { return term.PassOn(args) }
 		},
