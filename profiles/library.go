@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/pelletier/go-toml/v2"
 )
 
 //go:embed tools/*.txtar
@@ -91,6 +93,36 @@ func (l *Library) Named(name string) (*Profile, error) {
 	}
 	l.parsed[name] = p
 	return p, nil
+}
+
+// GenericName is the profile whose rules hold for every command.
+const GenericName = "generic"
+
+// Words are how the failures of a profile's tool read.
+type Words struct {
+	Rules []Rule  `toml:"rule"`
+	Voice Pattern `toml:"voice"`
+}
+
+// Words returns those of the profile of that name, none when there is no such
+// profile. What else is in the file is not looked at.
+func (l *Library) Words(name string) (Words, error) {
+	var words Words
+	file, data, err := l.Read(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return words, nil
+	}
+	if err != nil {
+		return words, err
+	}
+	head := head(data)
+	if !bytes.Contains(head, []byte("[[rule]]")) && !bytes.Contains(head, []byte("\nvoice ")) {
+		return words, nil // most have none, and reading TOML takes time
+	}
+	if err := toml.Unmarshal(head, &words); err != nil {
+		return words, locate(file, data, err)
+	}
+	return words, nil
 }
 
 var versionSuffix = regexp.MustCompile(`[-.]?\d[\d.]*$`)

@@ -147,14 +147,10 @@ func (p *Full) check(file string, data []byte) []error {
 	for _, o := range p.Overrides {
 		p.checkOverride(o, complain)
 	}
-	for _, r := range p.Rules {
-		if r.Class == "" || r.Match == "" {
-			complain("[[rule]]", "a rule needs a class and a match")
-		} else if _, err := ParseClass(string(r.Class)); err != nil {
-			complain(`"`+string(r.Class)+`"`, "%v", err)
-		}
-		checkPattern(r.Match, complain)
+	for i := range p.Rules {
+		p.Rules[i].check(complain)
 	}
+	checkPattern(p.Voice, complain)
 	checkPattern(p.Version.Pattern, complain)
 	if p.Canary != nil {
 		p.checkCanary(complain)

@@ -7,8 +7,6 @@
 // there is no list.
 package profiles
 
-import "regexp"
-
 // Profile is what one tool needs, and how its failures read.
 type Profile struct {
 	// Name is the file's, without its ending.
@@ -37,6 +35,9 @@ type Profile struct {
 	Never string `toml:"never"`
 	// Note is what else a user of the tool should know.
 	Note string `toml:"note"`
+	// Voice is how the tool's own lines read, by which its output is known for
+	// its own where the command is not: '^curl: \(\d+\)'.
+	Voice Pattern `toml:"voice"`
 	// Idempotent are the subcommands that may be run again after a failure.
 	Idempotent []string `toml:"idempotent"`
 
@@ -186,25 +187,3 @@ type Canary struct {
 	// Env are variables that the trial needs, as NAME=VALUE.
 	Env []Template `toml:"env"`
 }
-
-// Rule is how a failure reads.
-type Rule struct {
-	Class Class   `toml:"class"`
-	Match Pattern `toml:"match"`
-	// Fix is what to type or to change, for this tool.
-	Fix string `toml:"fix"`
-}
-
-// Example is a real output, and the class it must get.
-type Example struct {
-	Class Class
-	// Name tells it from others of the class.
-	Name   string
-	Output string
-}
-
-// Pattern is a regular expression (RE2), compiled when it is first used.
-type Pattern string
-
-// Regexp compiles the pattern; that it can be compiled is known from Check.
-func (p Pattern) Regexp() *regexp.Regexp { return regexp.MustCompile(string(p)) }

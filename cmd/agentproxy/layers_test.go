@@ -21,6 +21,7 @@ import (
 var layers = map[string][]string{
 	"cmd":             {"wrap", "shell", "proxy", "profiles"},
 	"wrap":            {"wrap", "profiles", "proxy"},
+	"wrap/classify":   {"profiles", "wrap/term"},
 	"wrap/term":       {},
 	"wrap/preload":    {},
 	"wrap/gitenv":     {"profiles"},

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/wrap/classify"
 	"github.com/spf13/pflag"
 )
 
@@ -103,7 +104,7 @@ func checkProfile(file string) error {
 	if err != nil {
 		return err
 	}
-	if errs := p.CheckExamples(); len(errs) > 0 {
+	if errs := classify.CheckExamples(library(), p); len(errs) > 0 {
 		return errors.Join(errs...)
 	}
 	fmt.Printf("%s: ok, %d rules, %d examples\n", file, len(p.Rules), len(p.Examples))

@@ -1,0 +1,139 @@
+// Package classify tells from what a command printed which class of failure it
+// shows, if any.
+//
+// What the classes read like is data: the rules of the profiles in use and the
+// generic ones. Output passes four stages, each of which lets less through:
+//
+//	grep      bytes → the lines that hold a word of any rule, and those around them
+//	window    → such a line, with what stands around it
+//	rules     → the surest rule that matches it, and the line to quote
+//	evidence  → what was found where, bounded however long the output is
+//
+// Verdict weighs the evidence with what else is known. It costs memory that
+// does not grow with the output, and nothing at all before output arrives.
+package classify
+
+import (
+	"slices"
+
+	"github.com/agentproxy/agentproxy/profiles"
+)
+
+// Options say what the output is of.
+type Options struct {
+	Library *profiles.Library
+	// Profiles are those in use, the command's own first. The generic rules are
+	// always in use.
+	Profiles []string
+	// Own is a profile that is not in the library, and in use, too.
+	Own *profiles.Full
+	// Tool is what the command is known to be, "" when that is not known.
+	Tool string
+}
+
+// Classifier reads output. It is a term.Viewer.
+type Classifier struct {
+	options  Options
+	rules    *ruleSet
+	err      error
+	streams  [2]*grep
+	windows  [2]*window
+	evidence evidence
+}
+
+// New returns a classifier. It reads no rule before output arrives.
+func New(o Options) *Classifier { return &Classifier{options: o} }
+
+// View takes the next bytes of standard output (1) or error (2).
+func (c *Classifier) View(stream int, data []byte) {
+	if c.ready() {
+		c.streams[stream-1].write(data)
+	}
+}
+
+// Gap notes that something is missing: no line goes on behind it.
+func (c *Classifier) Gap(int) {
+	if c.rules != nil {
+		c.close()
+	}
+}
+
+// ready reads the rules when the first output arrives.
+func (c *Classifier) ready() bool {
+	if c.rules != nil || c.err != nil {
+		return c.err == nil
+	}
+	rules, err := newRuleSet(c.options)
+	if err != nil {
+		c.err = err
+		return false
+	}
+	c.use(rules)
+	return true
+}
+
+func (c *Classifier) use(rules *ruleSet) {
+	c.rules = rules
+	for i := range c.streams {
+		w := &window{judge: c.judge}
+		c.windows[i] = w
+		c.streams[i] = newGrep(rules.filter, w.add, w.end)
+	}
+}
+
+func (c *Classifier) close() {
+	for i, s := range c.streams {
+		s.close()
+		c.windows[i].end()
+	}
+}
+
+// judge holds one line against the rules. Where it is a part of something that
+// was wrapped, so is the whole of it.
+func (c *Classifier) judge(around []line, at int) {
+	c.evidence.at++
+	near := lazy(func() string { return surroundings(around) })
+	text := excerpt(readable(around[at].text), c.rules.filter)
+	best, ok := c.surest(text, near)
+	of := around[at : at+1]
+	message := wrapped(around, at)
+	for _, w := range message.together() {
+		m, found := c.surest(w.text, near)
+		if found && m.from < w.to && w.from < m.to && (!ok || m.Sure() > best.Sure()) {
+			best, ok, text, of = m, true, w.text, message.lines
+		}
+	}
+	if ok && !slices.ContainsFunc(of, func(l line) bool { return c.rules.quoted(l.text) }) {
+		c.evidence.add(best, text, near)
+	}
+}
+
+// surest returns the surest failure that a text tells of. Words of success, and
+// of containers, are noted.
+func (c *Classifier) surest(text string, near func() string) (match, bool) {
+	for _, i := range c.rules.called(text) {
+		m, ok := c.rules.rules[i].holds(text, near)
+		switch {
+		case !ok:
+		case m.Success:
+			c.evidence.succeeded()
+		case m.Container:
+			c.evidence.container = true
+		default:
+			return m, true
+		}
+	}
+	return match{}, false
+}
+
+// lazy computes a text when it is asked for.
+func lazy(compute func() string) func() string {
+	var text string
+	done := false
+	return func() string {
+		if !done {
+			text, done = compute(), true
+		}
+		return text
+	}
+}

@@ -1,0 +1,169 @@
+package classify
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+
+	"github.com/agentproxy/agentproxy/profiles"
+)
+
+// rule is one of a profile.
+type rule struct {
+	*profiles.Rule
+	tool string // the profile, "" for the generic one
+}
+
+// ruleSet is all the rules in use, and how lines are found for them. Patterns
+// are compiled when a line calls for them.
+type ruleSet struct {
+	rules  []rule
+	filter *prefilter
+	// byAnchor are the rules that each anchor calls for.
+	byAnchor [][]int
+	// quoting are the rules by which words on a line are no failure.
+	quoting []rule
+	// advice are rules without a match.
+	advice []rule
+	voices []voice
+}
+
+// voice is how a tool's own lines read.
+type voice struct {
+	profiles.Pattern
+	tool string
+}
+
+// speaker returns the tool whose voice a text is in, "" when it is nobody's.
+func (s *ruleSet) speaker(text string) string {
+	for _, v := range s.voices {
+		if v.LineRegexp().MatchString(text) {
+			return v.tool
+		}
+	}
+	return ""
+}
+
+// newRuleSet reads the rules of the profiles, and the generic ones.
+func newRuleSet(o Options) (*ruleSet, error) {
+	s := &ruleSet{}
+	if o.Own != nil {
+		s.add(o.Own.Rules, o.Own.Name)
+	}
+	for _, name := range append(slices.Clone(o.Profiles), profiles.GenericName) {
+		words, err := o.Library.Words(name)
+		if err != nil {
+			return nil, err
+		}
+		if words.Voice != "" {
+			s.voices = append(s.voices, voice{words.Voice, name})
+		}
+		tool := name
+		if name == profiles.GenericName {
+			tool = ""
+		}
+		s.add(words.Rules, tool)
+	}
+	s.index()
+	return s, nil
+}
+
+func (s *ruleSet) add(rules []profiles.Rule, tool string) {
+	for i := range rules {
+		r := rule{&rules[i], tool}
+		switch {
+		case r.Match == "":
+			s.advice = append(s.advice, r)
+		case !r.Searched():
+			s.quoting = append(s.quoting, r)
+		default:
+			s.rules = append(s.rules, r)
+		}
+	}
+}
+
+// index puts the surest rules first, those that are no failures before all, and
+// gathers their anchors.
+func (s *ruleSet) index() {
+	rank := func(r rule) int {
+		if r.Success || r.Container {
+			return 101
+		}
+		return r.Sure()
+	}
+	slices.SortStableFunc(s.rules, func(a, b rule) int { return cmp.Compare(rank(b), rank(a)) })
+	ids := map[string]int{}
+	var anchors []string
+	for i, r := range s.rules {
+		for _, anchor := range r.Anchors() {
+			id, ok := ids[anchor]
+			if !ok {
+				id = len(anchors)
+				ids[anchor] = id
+				anchors = append(anchors, anchor)
+				s.byAnchor = append(s.byAnchor, nil)
+			}
+			s.byAnchor[id] = append(s.byAnchor[id], i)
+		}
+	}
+	s.filter = newPrefilter(anchors)
+}
+
+// called returns the rules that a text calls for, the surest first.
+func (s *ruleSet) called(text string) []int {
+	var all []int
+	s.filter.all([]byte(text), func(id int) { all = append(all, s.byAnchor[id]...) })
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// quoted tells that a line only quotes, shows or tests its words.
+func (s *ruleSet) quoted(text string) bool {
+	return slices.ContainsFunc(s.quoting, func(r rule) bool {
+		return r.Match.Regexp().MatchString(text) && (r.Unless == "" || !r.Unless.Regexp().MatchString(text))
+	})
+}
+
+// match is what a rule found.
+type match struct {
+	rule
+	host string
+	// from and to are where in the text.
+	from, to int
+}
+
+// holds tells whether a rule matches; around is for its conditions on the
+// lines nearby.
+func (r rule) holds(text string, around func() string) (match, bool) {
+	re := r.Match.Regexp()
+	at := re.FindStringSubmatchIndex(text)
+	if at == nil || found(r.Unless, text) {
+		return match{}, false
+	}
+	m := match{rule: r, host: group(re, text, at, "host"), from: at[0], to: at[1]}
+	asked, port := group(re, text, at, "asked"), group(re, text, at, "port")
+	if !hostIs(r.Host, m.host) || !portIs(r.Port, port) || asked != "" && asked == m.host {
+		return match{}, false
+	}
+	if r.Near != "" && !r.Near.LineRegexp().MatchString(around()) || r.UnlessNear != "" && r.UnlessNear.LineRegexp().MatchString(around()) {
+		return match{}, false
+	}
+	if asked != "" {
+		m.host = asked
+	}
+	return m, true
+}
+
+func found(p profiles.Pattern, text string) bool {
+	return p != "" && p.Regexp().MatchString(text)
+}
+
+// group returns what a named group matched, "" when there is none.
+func group(re *regexp.Regexp, text string, at []int, name string) string {
+	for i, n := range re.SubexpNames() {
+		if n == name && at[2*i] >= 0 {
+			return text[at[2*i]:at[2*i+1]]
+		}
+	}
+	return ""
+}

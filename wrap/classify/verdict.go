@@ -1,0 +1,104 @@
+package classify
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/agentproxy/agentproxy/profiles"
+)
+
+// Finding is one failure that the output shows.
+type Finding struct {
+	Class profiles.Class
+	// Confidence is from 0 to 1.
+	Confidence float64
+	// Tool is the profile that knows the words, or what the command is known to
+	// be; "" when neither is known.
+	Tool string
+	// Host is what could not be reached, where the output names it.
+	Host string
+	// Line is what was found, without credentials.
+	Line string
+	// Advice is what to type or to change, for this tool; "" for none.
+	Advice string
+	// Count is how many lines say so.
+	Count int
+}
+
+// Verdict is what the output shows.
+type Verdict struct {
+	// Class is the decisive failure's, None for nothing of ours and also where
+	// it is Unclear.
+	Class profiles.Class
+	// Unclear is true when there are words of failure, but none to rely on.
+	Unclear bool
+	// Container is true when the failure happened inside a container or its
+	// build.
+	Container bool
+	// Findings are all failures, the decisive one first.
+	Findings []Finding
+}
+
+// Status is a command's exit status, where it is known.
+type Status struct {
+	Known bool
+	Code  int
+}
+
+// relied is the least confidence of a verdict.
+const relied = 50
+
+// Verdict ends the output and weighs what was found. Its error is of a profile
+// that cannot be read.
+func (c *Classifier) Verdict(status Status) (Verdict, error) {
+	if c.err != nil || c.rules == nil {
+		return Verdict{Class: profiles.None}, c.err
+	}
+	c.close()
+	marks := c.evidence.standing()
+	switch {
+	case status.Known && status.Code == 0:
+		marks = slices.DeleteFunc(marks, func(m *mark) bool { return !m.ExitsZero })
+	case status.Known:
+		marks = c.evidence.failed()
+	}
+	decisive(marks)
+	v := Verdict{Class: classOf(marks), Container: c.evidence.container && len(marks) > 0}
+	if len(marks) > 0 && marks[0].Sure() < relied {
+		v.Class, v.Unclear = profiles.None, true
+	}
+	v.Findings = c.findings(marks)
+	return v, nil
+}
+
+// findings puts marks of the same class and host together.
+func (c *Classifier) findings(marks []*mark) []Finding {
+	var all []Finding
+	for _, m := range marks {
+		i := slices.IndexFunc(all, func(f Finding) bool { return f.Class == m.Class && (f.Host == m.host || m.host == "") })
+		if i >= 0 {
+			all[i].Count += m.count
+			continue
+		}
+		f := Finding{Class: m.Class, Confidence: float64(m.Sure()) / 100, Tool: m.tool, Host: m.host, Line: m.line, Advice: m.Fix, Count: m.count}
+		f.Tool = cmp.Or(f.Tool, c.options.Tool, c.rules.speaker(m.line), c.rules.speaker(m.around))
+		if f.Advice == "" {
+			f.Advice = c.rules.adviceFor(f.Tool, m.Class)
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// adviceFor returns what a tool's profile advises for a class, else what is
+// advised in general.
+func (s *ruleSet) adviceFor(tool string, class profiles.Class) string {
+	for _, name := range []string{tool, ""} {
+		for _, r := range slices.Concat(s.advice, s.rules) {
+			if r.tool == name && r.Class == class && r.Fix != "" {
+				return r.Fix
+			}
+		}
+	}
+	return ""
+}
