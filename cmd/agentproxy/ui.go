@@ -17,9 +17,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/status"
 	"github.com/agentproxy/agentproxy/wrap"
+	"github.com/agentproxy/agentproxy/wrap/classify"
 	"github.com/agentproxy/agentproxy/wrap/doctor"
 	"golang.org/x/term"
 )
@@ -351,4 +353,38 @@ func (p palette) paint(code, s string) string {
 		return s
 	}
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+// printVerdict says what explain found, in three lines at most for each
+// failure: what it is, what shows it, what to do.
+func printVerdict(w io.Writer, v classify.Verdict, all bool) {
+	switch {
+	case v.Unclear:
+		f := v.Findings[0]
+		fmt.Fprintf(w, "unclear · maybe %s, but its words do not tell (seen in the output)\n  %s\n", f.Class, f.Line)
+		fmt.Fprintf(w, "  run it as agentproxy exec -- <command>: the tunnel sees what the output hides\n")
+	case v.Class == profiles.None:
+		fmt.Fprintln(w, "none · nothing of ours in this output")
+	}
+	list := v.Findings
+	if v.Class == profiles.None && !all {
+		return
+	}
+	if !all {
+		list = list[:1]
+	}
+	for _, f := range list {
+		what := []string{string(f.Class)}
+		if f.Host != "" {
+			what = append(what, f.Host)
+		}
+		what = append(what, f.Class.Meaning())
+		if v.Container {
+			what = append(what, "inside a container")
+		}
+		fmt.Fprintf(w, "%s (%d in 100, seen in the output)\n  %s\n", strings.Join(what, " · "), int(f.Confidence*100+0.5), f.Line)
+		if f.Advice != "" {
+			fmt.Fprintf(w, "  %s\n", f.Advice)
+		}
+	}
 }

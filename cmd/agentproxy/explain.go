@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/wrap/classify"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+)
+
+func explainCommand() *command {
+	return &command{
+		name:  "explain",
+		args:  "[flags] [<file> | -]",
+		short: "Say why a command failed, from what it printed",
+		examples: `
+  npm install 2>&1 | agentproxy explain --tool npm       # the class of the failure, the line that shows it, what to do
+  agentproxy explain --json --status 128 build.log       # one JSON object about a log, its command's exit status known`,
+		long: `
+It is the verdict that exec gives, without a run: from the output alone, so it is
+less sure, and it never claims more than the words tell. Output of a command that
+succeeded (--status 0) shows no failure, whatever its words.
+
+Exit status: 0 when there is an answer, "nothing of ours" (class none) among
+them; 125 when the log cannot be read or a flag is wrong.`,
+		define: func(flags *pflag.FlagSet) action {
+			var f explainFlags
+			flags.BoolVar(&f.json, "json", false, "print one JSON object")
+			flags.BoolVar(&f.all, "all", false, "print every failure, the decisive one first")
+			flags.StringVar(&f.tool, "tool", "", "the `name` of the command or profile that printed it")
+			flags.IntVar(&f.status, "status", -1, "the command's exit `status`")
+			return func(_ context.Context, args []string) error { return runExplain(f, args) }
+		},
+	}
+}
+
+type explainFlags struct {
+	json, all bool
+	tool      string
+	status    int
+}
+
+// explained is what --json prints about one failure.
+type explained struct {
+	Class      profiles.Class `json:"class"`
+	Confidence float64        `json:"confidence"`
+	Tool       string         `json:"tool"`
+	Host       string         `json:"host"`
+	Final      bool           `json:"final"`
+	Container  bool           `json:"container"`
+	Source     string         `json:"source"`
+	Line       string         `json:"line"`
+	Advice     string         `json:"advice"`
+	// Unclear is true when there were words of failure, but none to rely on.
+	Unclear bool `json:"unclear,omitempty"`
+	// Failures are all of them, with --all.
+	Failures []explained `json:"failures,omitempty"`
+}
+
+func runExplain(f explainFlags, args []string) error {
+	if len(args) > 1 {
+		return hint(fmt.Errorf("explain reads one log, not %d", len(args)), "agentproxy explain --help")
+	}
+	options, err := explainOptions(f.tool)
+	if err != nil {
+		return err
+	}
+	log, err := openLog(args)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	c := classify.New(options)
+	if _, err := io.Copy(viewing{c}, log); err != nil {
+		return err
+	}
+	v, err := c.Verdict(classify.Status{Known: f.status >= 0, Code: f.status})
+	if err != nil {
+		return err
+	}
+	if f.json {
+		return json.NewEncoder(os.Stdout).Encode(asJSON(v, f.all))
+	}
+	printVerdict(os.Stdout, v, f.all)
+	return nil
+}
+
+// explainOptions puts a tool's rules in use, or those of all.
+func explainOptions(tool string) (classify.Options, error) {
+	all := library()
+	if tool == "" {
+		return classify.Options{Library: all, Profiles: all.Names()}, nil
+	}
+	p, err := all.Named(tool)
+	if p == nil && err == nil {
+		p, err = all.ForCommand(tool)
+	}
+	if err != nil {
+		return classify.Options{}, err
+	}
+	if p == nil { // the generic rules hold for any tool
+		return classify.Options{Library: all, Tool: tool}, nil
+	}
+	names := []string{p.Name}
+	if p.Runtime != "" {
+		names = append(names, p.Runtime)
+	}
+	return classify.Options{Library: all, Profiles: names, Tool: p.Name}, nil
+}
+
+func openLog(args []string) (io.ReadCloser, error) {
+	if len(args) == 1 && args[0] != "-" {
+		return os.Open(args[0])
+	}
+	if len(args) == 0 && term.IsTerminal(int(os.Stdin.Fd())) {
+		return nil, hint(errors.New("explain needs a log"), "agentproxy explain build.log")
+	}
+	return os.Stdin, nil
+}
+
+// viewing lets a log be copied to the classifier.
+type viewing struct{ *classify.Classifier }
+
+func (v viewing) Write(data []byte) (int, error) {
+	v.View(1, data)
+	return len(data), nil
+}
+
+func asJSON(v classify.Verdict, all bool) explained {
+	none := explained{Class: profiles.None, Source: "output", Unclear: v.Unclear}
+	var list []explained
+	for _, f := range v.Findings {
+		list = append(list, explained{
+			Class: f.Class, Confidence: f.Confidence, Tool: f.Tool, Host: f.Host, Final: f.Class.Final(),
+			Container: v.Container, Source: "output", Line: f.Line, Advice: f.Advice,
+		})
+	}
+	first := none
+	switch {
+	case v.Unclear:
+		first.Line, first.Tool, first.Host, first.Confidence = list[0].Line, list[0].Tool, list[0].Host, list[0].Confidence
+	case len(list) > 0:
+		first = list[0]
+	}
+	if all {
+		first.Failures = list
+	}
+	return first
+}
