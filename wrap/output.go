@@ -2,6 +2,7 @@ package wrap
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/agentproxy/agentproxy/wrap/term"
 )
@@ -11,14 +12,38 @@ const outputLimit = 128 << 10
 
 // Output remembers the end of what a command printed. It is a term.Viewer.
 type Output struct {
-	kept [2][]byte // as written: of standard output, of standard error
+	// Then, when not nil, views all of it, but not before that is necessary: most
+	// commands print little and succeed. See Replay.
+	Then term.Viewer
+
+	kept     [2][]byte // as written: of standard output, of standard error
+	replayed bool      // Then has got what is kept
 	// lost: what is kept is not all that was printed.
 	lost bool
+}
+
+// Replay shows what is kept to Then, if it has not been shown yet.
+func (o *Output) Replay() {
+	if o.replayed || o.Then == nil {
+		return
+	}
+	o.replayed = true
+	for i, kept := range o.kept {
+		if len(kept) > 0 {
+			o.Then.View(i+1, kept)
+		}
+	}
 }
 
 // View takes the next bytes of standard output (1) or error (2).
 func (o *Output) View(stream int, data []byte) {
 	kept := &o.kept[stream-1]
+	if len(*kept)+len(data) > 4*outputLimit {
+		o.Replay()
+	}
+	if o.replayed {
+		o.Then.View(stream, data)
+	}
 	if len(*kept)+len(data) > 4*outputLimit {
 		data = last(data, outputLimit)
 		*kept = append((*kept)[:0], last(*kept, outputLimit-len(data))...)
@@ -30,7 +55,16 @@ func (o *Output) View(stream int, data []byte) {
 func last(data []byte, n int) []byte { return data[max(0, len(data)-n):] }
 
 // Gap notes that something is missing.
-func (o *Output) Gap(int) { o.lost = true }
+func (o *Output) Gap(bytes int) {
+	o.lost = true
+	if o.Then != nil {
+		o.Replay()
+		o.Then.Gap(bytes)
+	}
+}
+
+// Empty tells that the command is known to have printed nothing.
+func (o *Output) Empty() bool { return !o.lost && len(o.kept[0])+len(o.kept[1]) == 0 }
 
 // Omits tells that the command is known not to have printed the text on any
 // line: all that it printed was seen, and the text is not there.
@@ -44,4 +78,18 @@ func (o *Output) Omits(text string) bool {
 		lines.Break()
 	}
 	return !found
+}
+
+// unseen looks at what was not watched, once the command has ended: files that
+// it wrote into, when it failed. What is still not seen then is lost.
+func (o *Output) unseen(s *term.Streams, files []*written, result Result) {
+	for stream := 1; stream <= 2; stream++ {
+		seen := s.Watched(stream)
+		for _, f := range files {
+			if !result.OK() && slices.Contains(f.streams, stream) {
+				seen = f.show(o)
+			}
+		}
+		o.lost = o.lost || !seen
+	}
 }

@@ -41,3 +41,38 @@ func TestOutputIsBounded(t *testing.T) {
 		t.Errorf("%d bytes kept", n)
 	}
 }
+
+// copied is a viewer that keeps everything.
+type copied struct {
+	text strings.Builder
+	gaps int
+}
+
+func (c *copied) View(_ int, data []byte) { c.text.Write(data) }
+func (c *copied) Gap(int)                 { c.gaps++ }
+
+// What comes after is shown everything, once, and nothing before it must.
+func TestOutputReplays(t *testing.T) {
+	then := &copied{}
+	o := &Output{Then: then}
+	o.View(1, []byte("short\n"))
+	if then.text.Len() > 0 {
+		t.Error("shown although nobody asked")
+	}
+	o.Replay()
+	o.Replay()
+	o.View(1, []byte("more\n"))
+	if got := then.text.String(); got != "short\nmore\n" {
+		t.Errorf("shown %q", got)
+	}
+	long := &copied{}
+	o = &Output{Then: long}
+	for range 100 {
+		o.View(1, bytes.Repeat([]byte("x"), 10000))
+	}
+	o.Gap(3)
+	o.Replay()
+	if long.text.Len() != 1000000 || long.gaps != 1 {
+		t.Errorf("shown %d bytes, %d gaps", long.text.Len(), long.gaps)
+	}
+}

@@ -20,6 +20,8 @@ type Options struct {
 	Output *Output
 	// Terminal is what becomes of a terminal that the command would have.
 	Terminal term.Mode
+	// Again is true when there may be another run in this process.
+	Again bool
 }
 
 // Result is how a command ended.
@@ -59,12 +61,17 @@ func Run(p Plan, o Options) (Result, error) {
 	}
 	defer signal.Ignore(syscall.SIGTTOU) // what we say at the end may be said in the background
 	var tee *term.Tee
+	var files []*written
 	if o.Output != nil {
 		tee = term.NewTee(o.Output)
+		files = writtenFiles()
 	}
 	if err := r.start(path, p, tee, o.Terminal); err != nil {
 		r.streams.Abandon()
 		return Result{}, err
+	}
+	if o.Again {
+		r.streams.Keep()
 	}
 	r.streams.Start()
 	done := make(chan struct{})
@@ -83,7 +90,7 @@ func Run(p Plan, o Options) (Result, error) {
 	r.end()
 	if o.Output != nil {
 		tee.Close()
-		o.Output.lost = o.Output.lost || !r.streams.Complete()
+		o.Output.unseen(r.streams, files, result)
 	}
 	return result, err
 }

@@ -206,7 +206,7 @@ func (d *doctorRun) plan(p patient, trial, dir string) (wrap.Plan, string, error
 	for _, t := range slices.Concat(c.Args, c.Instead) {
 		r.uses = append(r.uses, t.Names()...)
 	}
-	r.survey = survey(d.options.Config, r.argv, r.environ)
+	r.survey = r.look()
 	plan, err := r.plan(d.tunnel)
 	if err != nil {
 		return plan, "", err

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,6 +48,9 @@ command cannot be executed, 127 when it is not found.`,
 			flags.BoolVar(&f.dryRun, "dry-run", false, "print what would be changed for the command and why, and run nothing")
 			flags.BoolVar(&f.json, "json", false, "with --dry-run: print JSON")
 			flags.BoolVar(&f.noWatch, "no-watch", false, "become the command: no word from us when it fails")
+			flags.StringVar(&f.retry, "retry", "safe", "after a failure that a change of ours mends: `never`, safe (when the command has done nothing else), or ask")
+			flags.StringVar(&f.verdictFile, "verdict-file", "", "write why the command failed to this `file`, as JSON")
+			flags.BoolVarP(&f.verbose, "verbose", "v", false, "also say what is unclear, and all that the tunnel saw go wrong")
 			flags.BoolVar(&f.noPreload, "no-preload", false, "load no hook of ours into Node, Python, Ruby or PHP")
 			flags.BoolVar(&f.pty, "pty", false, "put a pseudo terminal before any command on a terminal, not only before tools with a profile")
 			flags.BoolVar(&f.noPty, "no-pty", false, "leave the terminal to the command: what it prints there is not read")
@@ -56,7 +61,8 @@ command cannot be executed, 127 when it is not found.`,
 
 type execFlags struct {
 	tunnelFlags
-	dryRun, json, noWatch, noPreload, pty, noPty bool
+	dryRun, json, noWatch, noPreload, pty, noPty, verbose bool
+	retry, verdictFile                                    string
 }
 
 // terminal says how a terminal is treated: a tool that may fail for a reason of
@@ -72,6 +78,8 @@ func (f *execFlags) check(argv []string) error {
 	switch {
 	case len(argv) == 0:
 		return hint(errors.New("exec needs a command"), "agentproxy exec -- curl -sS https://example.com/")
+	case !slices.Contains([]string{"never", "safe", "ask"}, f.retry):
+		return hint(fmt.Errorf("--retry is never, safe or ask, not %q", f.retry), "agentproxy exec --retry never -- %s", argv[0])
 	case f.pty && f.noPty:
 		return hint(errors.New("--pty and --no-pty exclude each other"), "agentproxy exec --help")
 	case f.json && !f.dryRun:
@@ -90,13 +98,16 @@ func runExec(ctx context.Context, f execFlags, argv []string) error {
 	if err != nil {
 		return err
 	}
-	r := execution{flags: f, options: options, argv: argv, environ: os.Environ(), id: rand.Text()}
-	r.survey = survey(options.Config, argv, r.environ)
+	r := execution{flags: f, options: options, argv: argv, environ: os.Environ(), id: newID()}
+	r.survey = r.look()
 	if f.dryRun || f.noWatch {
 		return r.unwatched(ctx)
 	}
 	return r.watched(ctx)
 }
+
+// newID is a run's identity.
+func newID() string { return rand.Text() }
 
 // execution is one exec.
 type execution struct {
@@ -109,37 +120,8 @@ type execution struct {
 	known   surveyed // what the survey came to
 	// uses are facts of the plan that somebody wants to know.
 	uses []string
-}
-
-// watched runs the command and ends as it ends.
-func (r *execution) watched(ctx context.Context) error {
-	tunnel, attached, err := attach.Enter(ctx, r.options, r.id)
-	if err != nil {
-		return err
-	}
-	sayNotice(tunnel)
-	plan, err := r.plan(tunnel)
-	if err != nil {
-		return err
-	}
-	sayPlan(plan)
-	output := &wrap.Output{}
-	result, err := wrap.Run(plan, wrap.Options{Output: output, Terminal: r.flags.terminal(r.known.tools)})
-	plan.Clean()
-	if err != nil {
-		return err
-	}
-	if !result.OK() {
-		// The command's failure is its own; that ours could not be fetched would
-		// only distract from it.
-		if seen, err := attached.Evidence(ctx); err == nil {
-			sayFailures(seen.Failures, output)
-		}
-		sayConflicts(plan)
-	}
-	attached.Close()
-	wrap.Exit(result)
-	return nil
+	// remedied is a class of failure that a first attempt has ended with.
+	remedied profiles.Class
 }
 
 // unwatched prints the plan, or becomes the command.

@@ -11,32 +11,39 @@ import (
 
 	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/wrap/classify"
+	"github.com/agentproxy/agentproxy/wrap/learned"
 	"github.com/spf13/pflag"
 )
 
 func profileCommand() *command {
 	return &command{
 		name:  "profile",
-		args:  "list | show <tool> | check <file>",
+		args:  "list | show <tool> | check <file> | learned",
 		short: "Show what is known about tools",
 		examples: `
   agentproxy profile show npm                    # what npm gets under exec, and which of its settings lead elsewhere
   agentproxy profile check ./mytool.txtar        # reads a profile, says where it is wrong, runs its examples`,
 		long: `
+learned lists the changes that helped after a failure and are made from the start
+since then, by tool and project; learned --forget drops them all.
+
 A profile says what one tool needs to go through the tunnel. Yours are files in
 $XDG_CONFIG_HOME/agentproxy/profiles; one with the name of ours replaces it.`,
 		define: func(flags *pflag.FlagSet) action {
-			asJSON := flags.Bool("json", false, "with list: print JSON")
+			asJSON := flags.Bool("json", false, "with list and learned: print JSON")
+			forget := flags.Bool("forget", false, "with learned: forget all of it")
 			return func(_ context.Context, args []string) error {
 				switch {
 				case len(args) == 1 && args[0] == "list":
 					return listProfiles(*asJSON)
+				case len(args) == 1 && args[0] == "learned":
+					return listLearned(*asJSON, *forget)
 				case len(args) == 2 && args[0] == "show":
 					return showProfile(args[1])
 				case len(args) == 2 && args[0] == "check":
 					return checkProfile(args[1])
 				}
-				return hint(errors.New("profile needs list, show <tool> or check <file>"), "agentproxy profile list")
+				return hint(errors.New("profile needs list, show <tool>, check <file> or learned"), "agentproxy profile list")
 			}
 		},
 	}
@@ -108,5 +115,22 @@ func checkProfile(file string) error {
 		return errors.Join(errs...)
 	}
 	fmt.Printf("%s: ok, %d rules, %d examples\n", file, len(p.Rules), len(p.Examples))
+	return nil
+}
+
+func listLearned(asJSON, forget bool) error {
+	memory := learned.Open(stateDir())
+	if forget {
+		n, err := memory.Drop(func(learned.Fix) bool { return true })
+		if err == nil {
+			fmt.Printf("forgot %d\n", n)
+		}
+		return err
+	}
+	all := memory.All()
+	if asJSON {
+		return json.NewEncoder(os.Stdout).Encode(append([]learned.Fix{}, all...))
+	}
+	printLearned(os.Stdout, all)
 	return nil
 }

@@ -144,7 +144,7 @@ func TestPtyIsRead(t *testing.T) {
 	for says, named := range map[string]bool{"no-such-name.invalid is not there": true, "something else is wrong": false} {
 		script := "fetch https://no-such-name.invalid/ 2>/dev/null; echo " + says + "; exit 1"
 		screen := dialog{}.play(t, agentproxy(t, env, "exec", "--pty", "--", "sh", "-c", script))
-		if !strings.Contains(screen, "agentproxy: name_not_found") || strings.Contains(screen, "not named in the output") == named {
+		if strings.Contains(screen, "agentproxy: upstream_failed") != named {
 			t.Errorf("after %q: %q", says, screen)
 		}
 	}

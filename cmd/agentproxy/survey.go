@@ -10,6 +10,7 @@ import (
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/status"
 	"github.com/agentproxy/agentproxy/wrap/gitenv"
+	"github.com/agentproxy/agentproxy/wrap/learned"
 	"github.com/mitchellh/go-homedir"
 )
 
@@ -45,24 +46,38 @@ type surveyed struct {
 // versionsFile remembers the versions of programs, in the state directory.
 const versionsFile = "versions.json"
 
-// survey looks at the command and the machine while something else goes on;
-// the result is received.
-func survey(cfg *config.Config, argv, environ []string) <-chan surveyed {
+// look surveys the command and the machine while something else goes on; the
+// result is received.
+func (r *execution) look() <-chan surveyed {
 	done := make(chan surveyed, 1)
 	go func() {
-		memory := ""
-		if dirs, err := rundir.Candidates(os.Getenv); err == nil && len(dirs) > 0 {
-			memory = filepath.Join(dirs[0], versionsFile)
-		}
-		machine := probe.Open(environ, memory)
+		dir := stateDir()
+		machine := probe.Open(r.environ, filepath.Join(dir, versionsFile))
 		world := worldOf(machine)
+		memory, project := learned.Open(dir), ""
+		world.Remedied = func(tool, version string, class profiles.Class) bool {
+			if project == "" {
+				project = learned.Project(world.Dir)
+			}
+			return class == r.remedied || memory.Has(learned.Fix{Tool: tool, Version: version, Project: project, Class: class})
+		}
 		var s surveyed
-		s.tools, s.err = library().Survey(argv, world)
-		s.git = gitenv.Survey(gitenv.Machine(world), cfg.Git.RewriteHosts)
+		s.tools, s.err = library().Survey(r.argv, world)
+		s.git = gitenv.Survey(gitenv.Machine(world), r.options.Config.Git.RewriteHosts)
 		machine.Save()
 		done <- s
 	}()
 	return done
+}
+
+// stateDir is where we remember things, before there is a tunnel; "" when there
+// is no such place.
+func stateDir() string {
+	dirs, err := rundir.Candidates(os.Getenv)
+	if err != nil || len(dirs) == 0 {
+		return ""
+	}
+	return dirs[0]
 }
 
 // toolsOf returns what adds to a status document what is known about git and

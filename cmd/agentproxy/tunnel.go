@@ -40,7 +40,7 @@ func upCommand() *command {
 				}
 				// For who goes on by hand, with this environment's CA files.
 				r := execution{options: options, argv: []string{"true"}, environ: os.Environ()}
-				r.survey = survey(options.Config, r.argv, r.environ)
+				r.survey = r.look()
 				if _, err := r.plan(tunnel); err != nil {
 					return err
 				}

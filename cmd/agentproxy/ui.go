@@ -7,6 +7,7 @@ package main
 // asked to print (status, help, version) goes to stdout without the prefix.
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,8 @@ import (
 	"github.com/agentproxy/agentproxy/wrap"
 	"github.com/agentproxy/agentproxy/wrap/classify"
 	"github.com/agentproxy/agentproxy/wrap/doctor"
+	"github.com/agentproxy/agentproxy/wrap/learned"
+	"github.com/agentproxy/agentproxy/wrap/verdict"
 	"golang.org/x/term"
 )
 
@@ -146,17 +149,59 @@ func sayPlan(p wrap.Plan) {
 	}
 }
 
-// sayConflicts tells, after a failure, of settings that were in the way and
-// could not be overruled, and of tools that no setting reaches.
-func sayConflicts(p wrap.Plan) {
-	for _, c := range p.Conflicts {
-		if !c.Overruled && c.Is != "insecure" {
-			say("%s in %s:%d wins over the tunnel's settings; %s", c.Code, c.File, c.Line, c.Advice)
+// sayVerdict says why a command failed, in three lines at most. Below the
+// confidence that can be relied on it says nothing, unless asked.
+func sayVerdict(v verdict.Verdict, verbose bool) {
+	if v.Class == profiles.None {
+		if v.Unclear && verbose {
+			say("unclear: there are words of a failure that may be ours, and none to rely on; see: agentproxy status")
 		}
+		return
 	}
-	for _, text := range p.Never {
-		say("%s", text)
+	what := []string{string(v.Class)}
+	if v.Host != "" {
+		what = append(what, v.Host)
 	}
+	if v.Line != "" {
+		what = append(what, v.Line)
+	} else {
+		what = append(what, v.Class.Meaning())
+	}
+	if v.Container {
+		what = append(what, "inside a container")
+	}
+	say("%s (%s)", strings.Join(what, " · "), sources[v.Source])
+	if v.Advice != "" {
+		say("%s", v.Advice)
+	}
+	if v.Class == profiles.PolicyDenied {
+		say("do not retry or route around it; what is known of the host: agentproxy why %s", v.Host)
+	}
+}
+
+// sources say where a verdict comes from.
+var sources = map[verdict.Source]string{
+	verdict.Proxy:       "seen by the tunnel",
+	verdict.Output:      "seen in the output",
+	verdict.Both:        "seen by the tunnel and in the output",
+	verdict.Environment: "a setting of yours",
+}
+
+// sayAgain announces a second attempt.
+func sayAgain(r profiles.Remedy, v verdict.Verdict) {
+	say("%s: %s; once more with a change: %s", strings.TrimSpace(r.Tool+" "+r.Version), v.Class.Meaning(), r.Reason)
+}
+
+// askAgain asks whether to make it; without a terminal the answer is no.
+func askAgain(r profiles.Remedy) bool {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer tty.Close()
+	fmt.Fprintf(tty, "agentproxy: run it once more with a change (%s)? [y/N] ", r.Reason)
+	answer, _ := bufio.NewReader(tty).ReadString('\n')
+	return strings.EqualFold(strings.TrimSpace(answer), "y")
 }
 
 // printProfiles draws the list of profiles.
@@ -170,6 +215,16 @@ func printProfiles(w io.Writer, rows []profileRow) {
 			summary += " · " + r.File
 		}
 		fmt.Fprintf(w, "%-14s %s\n", r.Name, summary)
+	}
+}
+
+// printLearned draws what helped after failures.
+func printLearned(w io.Writer, all []learned.Fix) {
+	if len(all) == 0 {
+		fmt.Fprintln(w, "nothing has been learned yet")
+	}
+	for _, f := range all {
+		fmt.Fprintf(w, "%-20s %-16s %s  (%s)\n", strings.TrimSpace(f.Tool+" "+f.Version), f.Class, f.Project, f.Since.Local().Format(time.DateOnly))
 	}
 }
 

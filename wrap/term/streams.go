@@ -69,6 +69,14 @@ func Open(tee *Tee, mode Mode) *Streams {
 	return s
 }
 
+// Keep holds on to our standard output when the command closes its own: there
+// may be another command for it. Until then its reader does not see the end.
+func (s *Streams) Keep() {
+	for _, p := range s.paths {
+		p.release = false
+	}
+}
+
 func (s *Streams) makeWake() (err error) {
 	s.wake[0], s.wake[1], err = os.Pipe()
 	return err
@@ -176,9 +184,14 @@ func (s *Streams) Finish() (held bool) {
 	return len(left) > 0
 }
 
-// Complete tells that the whole output passed through us: nothing of it was
-// inherited.
-func (s *Streams) Complete() bool { return s.Out != os.Stdout && s.Err != os.Stderr }
+// Watched tells that standard output (1) or error (2) passed through us, and
+// was not inherited.
+func (s *Streams) Watched(stream int) bool {
+	if stream == 1 {
+		return s.Out != os.Stdout
+	}
+	return s.Err != os.Stderr
+}
 
 // watchable tells that a pipe can stand before the descriptor.
 func watchable(fd int) bool {

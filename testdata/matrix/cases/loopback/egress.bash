@@ -29,5 +29,5 @@ for scheme in http https; do
 
 	sed -i s/secret/wrong/ "$HOME/.config/agentproxy/config.toml"
 	expect 56 agentproxy exec -- curl -sS https://git.test/echo 2>err
-	says err "^agentproxy: proxy_auth_required .*$upstream"
+	says err "^agentproxy: proxy_auth_407 .*$upstream"
 done

@@ -22,7 +22,7 @@ says err "^agentproxy: .*denied\.test.*http://$SQUID_PLAIN .*403"
 prints "407 000" expect 56 fetch "$SQUID_PLAIN" wrong
 says trace '^< HTTP/1.1 407 Proxy Authentication Required'
 says trace '^< Proxy-Authenticate: Basic'
-says err "^agentproxy: proxy_auth_required .*denied\.test.*http://$SQUID_PLAIN .*407"
+says err "^agentproxy: proxy_auth_407 .*denied\.test.*http://$SQUID_PLAIN .*407"
 
 # With it the refusal comes inside the tunnel, and is a page like any other to us.
 prints "200 403" expect 0 fetch "$SQUID" "$password"
