@@ -137,14 +137,14 @@ func TestPtyByProfile(t *testing.T) {
 	nothingLeft(t, env)
 }
 
-// What is printed on the terminal is read: whether it names the host that could
-// not be reached is known.
+// What is printed on the terminal is read: the verdict is surer when it names
+// the host that could not be reached.
 func TestPtyIsRead(t *testing.T) {
-	env := sandbox(t)
+	env := append(sandbox(t), "AGENTPROXY_VERDICT=json")
 	for says, named := range map[string]bool{"no-such-name.invalid is not there": true, "something else is wrong": false} {
 		script := "fetch https://no-such-name.invalid/ 2>/dev/null; echo " + says + "; exit 1"
 		screen := dialog{}.play(t, agentproxy(t, env, "exec", "--pty", "--", "sh", "-c", script))
-		if strings.Contains(screen, "agentproxy: upstream_failed") != named {
+		if strings.Contains(screen, `"confidence":0.85`) != named {
 			t.Errorf("after %q: %q", says, screen)
 		}
 	}

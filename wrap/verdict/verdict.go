@@ -141,7 +141,7 @@ func (in Input) evident(said classify.Finding) Verdict {
 			v.Confidence = 0.85
 		case class.Final():
 			v.Confidence = 0.7
-		case in.Mute: // what else would it be
+		case in.Mute, len(in.Seen.Hosts) == 0: // what else would it be: nothing that it tried worked
 			v.Confidence = 0.6
 		default: // a background matter: telemetry, a check for updates
 			v.Confidence = 0.4

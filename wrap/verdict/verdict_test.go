@@ -61,6 +61,8 @@ func TestJoin(t *testing.T) {
 			Seen: seen(nil, failure(status.NameNotFound, "a.test", 502))}, profiles.UpstreamFailed, Both},
 		"telemetry that failed is not why": {Input{Failed: true, Output: nothing, Names: names(), Seen: seen([]string{"a.test"}, failure(status.NameNotFound, "t.test", 502))},
 			profiles.None, ""},
+		"unless nothing worked": {Input{Failed: true, Output: nothing, Names: names(), Seen: seen(nil, failure(status.NameNotFound, "t.test", 502))},
+			profiles.UpstreamFailed, Proxy},
 		"unless nothing else is said": {Input{Failed: true, Mute: true, Output: nothing, Names: names(), Seen: seen(nil, failure(status.NameNotFound, "t.test", 502))},
 			profiles.UpstreamFailed, Proxy},
 		"a rejected certificate": {Input{Failed: true, Output: said(profiles.TLSTrust, 0.9, "a.test"), Names: names("a.test"),
