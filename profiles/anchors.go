@@ -7,20 +7,27 @@ import (
 )
 
 // MinAnchor is how short a word may be by which lines are found.
-const MinAnchor = 5
+const MinAnchor = 7
 
-// Anchors returns words, one of which stands in every text that the rule
-// matches, in lower case. They are single words, so that a phrase is found,
-// too, where a tool wraps it. There are none when the match has no such words.
-func (r *Rule) Anchors() []string {
+// Literals returns strings, one of which stands in every text that the rule
+// matches, in lower case. There are none when the match has none that are long
+// enough to be of use.
+func (r *Rule) Literals() []string {
 	re, err := syntax.Parse(r.Match.expand(), syntax.Perl)
 	if err != nil {
 		return nil
 	}
 	found := required(re)
 	found.close()
+	slices.Sort(found.best)
+	return slices.Compact(found.best)
+}
+
+// Anchors returns one word of each literal: a phrase is found by it, too, where
+// a tool wraps it.
+func Anchors(literals []string) []string {
 	var words []string
-	for _, text := range found.best {
+	for _, text := range literals {
 		words = append(words, bestWord(text))
 	}
 	slices.Sort(words)
@@ -36,7 +43,7 @@ type texts struct {
 }
 
 // maxTexts is how many alternatives are followed.
-const maxTexts = 160
+const maxTexts = 400
 
 func (t *texts) close() {
 	if t.exact != nil {
@@ -199,6 +206,13 @@ func init() {
 		could cannot unable while trying status https:// http:// https http code: reason reason: exception warning download downloading fetch
 		fetching closed unknown invalid client remote error message returned get: exited caused cause: after before found address not resolve
 		resolved network peer value build building issue accept access account connection: successfully required request: operation internal
+		include includes included function support supports supported supporting unsupported release passed runtime registry service services missing
+		validation complete completed setting settings success successful transport timeout expected match matching configuration policy protocol
+		session different ifferent nnection ertificate certificate reading upstream identifier hostname configured through release unexpected
+		application available selected correctly provided terminated appropriate public private method return returns legacy origin through
+		denied allowed blocked website lookup temporary resolution hostname tunnel handshake session generating correctly listener repository
+		accepts identifier initialized failed, daemon receive received number number: verify requested determine problem
+		transport: handshake: session: http/1.1 http/1.0 "http/1.1 "http/1.0 proxy proxy: protocol: verification validation: established
 		install installing package packages version finished update updated updating running target`) {
 		commonWords[w] = true
 	}

@@ -60,7 +60,7 @@ func TestErrorsSayWhere(t *testing.T) {
 		"summary = \"x\"\n[[argv]]\ninsert = [\"-a\"]\nbehind = \"it\"\nreason = \"r\"\n":         `t.txtar:4:10: arguments go behind the command's name, or behind = "subcommand", not "it"`,
 		"summary = \"x\"\n[[argv]]\ninsert = [\"-a\"]\ninside = true\nreason = \"r\"\n":           "t.txtar:4:1: where a tool is started inside another",
 		"summary = \"x\"\n[[argv]]\ninsert = [\"-a\"]\nunless_match = '(x'\nreason = \"r\"\n":     "t.txtar:4:17: error parsing regexp",
-		"summary = \"x\"\n[[rule]]\nclass = \"pinned\"\nmatch = '\\d+'\n":                         "t.txtar:4:10: the match needs a word of 5 letters",
+		"summary = \"x\"\n[[rule]]\nclass = \"pinned\"\nmatch = '\\d+'\n":                         "t.txtar:4:10: the match needs a word of 7 letters",
 		"summary = \"x\"\n[[rule]]\nclass = \"pinned\"\nmatch = '{nothing} known'\n":              "t.txtar:4:10: {nothing} is no phrase; there are {asked}",
 		"summary = \"x\"\n[[rule]]\nclass = \"pinned\"\nmatch = 'is pinned'\nhost = \"remote\"\n": `t.txtar:4:10: host = "remote" needs a group "host"`,
 		"summary = \"x\"\n[[rule]]\nclass = \"pinned\"\nmatch = 'pinned'\nnear = '(x'\n":          "t.txtar:5:9: error parsing regexp",

@@ -18,7 +18,7 @@ import (
 type Rule struct {
 	Class Class `toml:"class"`
 	// Match is what the line says. Beside RE2 it may hold phrases in braces,
-	// such as {refused} or {url}; see Phrases. It needs a word of five letters
+	// such as {refused} or {url}; see Phrases. It needs a word of seven letters
 	// at least that stands in every match, by which lines are found quickly.
 	// A rule without a match is advice for its class, however that was found.
 	Match Pattern `toml:"match"`
@@ -150,7 +150,7 @@ func (r *Rule) checkPatterns(complain complainer) {
 			complain(string(r.Match), "%s = %q needs a group %q in the match", limit.group, limit.value, limit.group)
 		}
 	}
-	if r.Searched() && len(r.Anchors()) == 0 {
+	if r.Searched() && len(r.Literals()) == 0 {
 		complain(string(r.Match), "%v", fmt.Errorf("the match needs a word of %d letters or more that stands in everything it matches", MinAnchor))
 	}
 }

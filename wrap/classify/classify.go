@@ -37,7 +37,7 @@ type Classifier struct {
 	rules    *ruleSet
 	err      error
 	streams  [2]*grep
-	windows  [2]*window
+	watch    *watch
 	evidence evidence
 }
 
@@ -54,7 +54,7 @@ func (c *Classifier) View(stream int, data []byte) {
 // Gap notes that something is missing: no line goes on behind it.
 func (c *Classifier) Gap(int) {
 	if c.rules != nil {
-		c.close()
+		c.flush()
 	}
 }
 
@@ -74,17 +74,33 @@ func (c *Classifier) ready() bool {
 
 func (c *Classifier) use(rules *ruleSet) {
 	c.rules = rules
+	c.watch = newWatch(rules.anchors)
 	for i := range c.streams {
 		w := &window{judge: c.judge}
-		c.windows[i] = w
 		c.streams[i] = newGrep(rules.filter, w.add, w.end)
 	}
 }
 
-func (c *Classifier) close() {
-	for i, s := range c.streams {
+// flush judges what is under way.
+func (c *Classifier) flush() {
+	for _, s := range c.streams {
 		s.close()
-		c.windows[i].end()
+	}
+}
+
+// finish judges what is left. The ends of the streams are read again where not
+// all words were looked for.
+func (c *Classifier) finish() {
+	c.flush()
+	if !c.watch.tired {
+		return
+	}
+	c.watch = newWatch(c.rules.anchors)
+	for _, s := range c.streams {
+		w := &window{judge: c.judge}
+		again := newGrep(c.rules.filter, w.add, w.end)
+		again.write(s.end())
+		again.close()
 	}
 }
 
@@ -92,7 +108,11 @@ func (c *Classifier) close() {
 // was wrapped, so is the whole of it.
 func (c *Classifier) judge(around []line, at int) {
 	c.evidence.at++
-	near := lazy(func() string { return surroundings(around) })
+	near := lazy(func() string {
+		text := surroundings(around)
+		c.watch.work += len(text)
+		return text
+	})
 	text := excerpt(readable(around[at].text), c.rules.filter)
 	best, ok := c.surest(text, near)
 	of := around[at : at+1]
@@ -103,8 +123,15 @@ func (c *Classifier) judge(around []line, at int) {
 			best, ok, text, of = m, true, w.text, message.lines
 		}
 	}
-	if ok && !slices.ContainsFunc(of, func(l line) bool { return c.rules.quoted(l.text) }) {
+	ok = ok && !slices.ContainsFunc(of, c.quoted)
+	if ok {
 		c.evidence.add(best, text, near)
+	}
+	if c.watch.called(c.rules.anchorsIn(text), ok) {
+		filter := c.watch.filter()
+		for _, s := range c.streams {
+			s.filter = filter
+		}
 	}
 }
 
@@ -112,6 +139,7 @@ func (c *Classifier) judge(around []line, at int) {
 // of containers, are noted.
 func (c *Classifier) surest(text string, near func() string) (match, bool) {
 	for _, i := range c.rules.called(text) {
+		c.watch.work += len(text)
 		m, ok := c.rules.rules[i].holds(text, near)
 		switch {
 		case !ok:
@@ -124,6 +152,12 @@ func (c *Classifier) surest(text string, near func() string) (match, bool) {
 		}
 	}
 	return match{}, false
+}
+
+func (c *Classifier) quoted(l line) bool {
+	text := l.text[:min(len(l.text), longestText)]
+	c.watch.work += len(text) * len(c.rules.quoting)
+	return c.rules.quoted(text)
 }
 
 // lazy computes a text when it is asked for.

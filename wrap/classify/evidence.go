@@ -17,10 +17,9 @@ const longestAround = 4 << 10
 // mark is one thing that was found, however often.
 type mark struct {
 	match
-	line        string // quoted
-	around      string // what stood around it, as far as it is kept
-	first, last int    // when
-	count       int
+	line   string // quoted
+	around string // what stood around it, as far as it is kept
+	last   int    // when
 }
 
 // evidence is what was found so far.
@@ -42,13 +41,12 @@ func (e *evidence) add(m match, text string, near func() string) {
 	i := slices.IndexFunc(e.marks, func(old *mark) bool { return old.Rule == m.Rule && old.host == m.host })
 	if i < 0 {
 		e.makeRoom()
-		e.marks = append(e.marks, &mark{first: e.at})
+		e.marks = append(e.marks, &mark{})
 		i = len(e.marks) - 1
 	}
 	old := e.marks[i]
 	old.match, old.line, old.last = m, quote(text, m.from, m.to), e.at
 	old.around = near()[:min(len(near()), longestAround)]
-	old.count++
 }
 
 // makeRoom forgets what is least sure, of that the oldest.

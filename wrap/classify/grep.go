@@ -18,6 +18,8 @@ const (
 	longestLine = 64 << 10
 	// longestContext is how much of a line without an anchor is kept.
 	longestContext = 2 << 10
+	// tailSize is how much of the end is kept, in bytes.
+	tailSize = 64 << 10
 )
 
 // grep passes the lines of one stream on that hold an anchor, and those around
@@ -30,6 +32,7 @@ type grep struct {
 	// gap tells that lines were left out.
 	gap func()
 
+	tail    []byte   // the end of the stream, as written
 	partial []byte   // the line under way
 	recent  [][]byte // the last lines that were left out, linesBefore at most
 	skipped bool     // there were more before these
@@ -48,6 +51,7 @@ func newGrep(filter *prefilter, line func([]byte, bool), gap func()) *grep {
 
 // write takes the next bytes.
 func (g *grep) write(data []byte) {
+	g.keepTail(data)
 	for len(data) > 0 {
 		room := longestLine - len(g.partial)
 		piece := data[:min(room, len(data))]
@@ -93,6 +97,23 @@ func (g *grep) close() {
 	}
 	g.recent, g.wanted, g.skipped = g.recent[:0], 0, false
 	g.gap()
+}
+
+func (g *grep) keepTail(data []byte) {
+	data = data[max(0, len(data)-tailSize):]
+	if len(g.tail)+len(data) > 4*tailSize {
+		g.tail = append(g.tail[:0], g.tail[len(g.tail)-tailSize:]...)
+	}
+	g.tail = append(g.tail, data...)
+}
+
+// end is the end of the stream, in whole lines.
+func (g *grep) end() []byte {
+	if len(g.tail) <= tailSize {
+		return g.tail
+	}
+	tail := g.tail[len(g.tail)-tailSize:]
+	return tail[bytes.IndexByte(tail, '\n')+1:]
 }
 
 // block takes whole lines.

@@ -19,8 +19,12 @@ type rule struct {
 type ruleSet struct {
 	rules  []rule
 	filter *prefilter
-	// byAnchor are the rules that each anchor calls for.
-	byAnchor [][]int
+	// anchors are the words that filter looks for.
+	anchors []string
+	// literals looks for what a text must hold for a rule, byLiteral are the
+	// rules that each calls for.
+	literals  *prefilter
+	byLiteral [][]int
 	// quoting are the rules by which words on a line are no failure.
 	quoting []rule
 	// advice are rules without a match.
@@ -83,7 +87,7 @@ func (s *ruleSet) add(rules []profiles.Rule, tool string) {
 }
 
 // index puts the surest rules first, those that are no failures before all, and
-// gathers their anchors.
+// gathers the words by which they are found.
 func (s *ruleSet) index() {
 	rank := func(r rule) int {
 		if r.Success || r.Container {
@@ -93,26 +97,52 @@ func (s *ruleSet) index() {
 	}
 	slices.SortStableFunc(s.rules, func(a, b rule) int { return cmp.Compare(rank(b), rank(a)) })
 	ids := map[string]int{}
-	var anchors []string
+	var literals, anchors []string
 	for i, r := range s.rules {
-		for _, anchor := range r.Anchors() {
-			id, ok := ids[anchor]
+		own := r.Literals()
+		for _, literal := range own {
+			id, ok := ids[literal]
 			if !ok {
-				id = len(anchors)
-				ids[anchor] = id
-				anchors = append(anchors, anchor)
-				s.byAnchor = append(s.byAnchor, nil)
+				id = len(literals)
+				ids[literal] = id
+				literals = append(literals, literal)
+				s.byLiteral = append(s.byLiteral, nil)
 			}
-			s.byAnchor[id] = append(s.byAnchor[id], i)
+			s.byLiteral[id] = append(s.byLiteral[id], i)
 		}
+		anchors = append(anchors, profiles.Anchors(own)...)
 	}
-	s.filter = newPrefilter(anchors)
+	slices.Sort(anchors)
+	s.anchors = shortest(slices.Compact(anchors))
+	s.filter, s.literals = newPrefilter(s.anchors), newPrefilter(literals)
 }
 
-// called returns the rules that a text calls for, the surest first.
+// shortest leaves out words that hold another.
+func shortest(words []string) []string {
+	all := newPrefilter(words)
+	var left []string
+	for id, w := range words {
+		holds := false
+		all.all([]byte(w), func(other int) { holds = holds || other != id })
+		if !holds {
+			left = append(left, w)
+		}
+	}
+	return left
+}
+
+// anchorsIn returns the anchors of a text.
+func (s *ruleSet) anchorsIn(text string) []int {
+	var all []int
+	s.filter.all([]byte(text), func(id int) { all = append(all, id) })
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// called returns the rules that may match a text, the surest first.
 func (s *ruleSet) called(text string) []int {
 	var all []int
-	s.filter.all([]byte(text), func(id int) { all = append(all, s.byAnchor[id]...) })
+	s.literals.all([]byte(text), func(id int) { all = append(all, s.byLiteral[id]...) })
 	slices.Sort(all)
 	return slices.Compact(all)
 }

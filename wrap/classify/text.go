@@ -1,12 +1,9 @@
 package classify
 
-import (
-	"regexp"
-	"strings"
-)
+import "strings"
 
 // longestText is how much of a line is held against the rules.
-const longestText = 4 << 10
+const longestText = 2 << 10
 
 // readable undoes the escapes of JSON and of quoted Go strings, in which logs
 // carry the words of others.
@@ -37,8 +34,22 @@ func excerpt(text string, p *prefilter) string {
 	return head + " … " + text[max(first+half, last-half):min(len(text), last+half)]
 }
 
-// decoration is what tools put before each line of a message.
-var decoration = regexp.MustCompile(`^(?:npm (?:error|ERR!) ?|\[(?:ERROR|WARNING|INFO)\] ?|[│╷╵|] ?|#\d+ \d+\.\d+ ?|remote: ?|E: |W: )?\s*`)
+// decorations are what tools put before each line of a message.
+var decorations = []string{"npm error", "npm ERR!", "[ERROR]", "[WARNING]", "[INFO]", "│", "╷", "╵", "|", "remote:", "E:", "W:"}
+
+// body is a line without what a tool puts before each.
+func body(text string) string {
+	text = strings.TrimLeft(text, " \t")
+	if strings.HasPrefix(text, "#") { // BuildKit: the step and the seconds
+		text = strings.TrimLeft(text[1:], "0123456789. ")
+	}
+	for _, d := range decorations {
+		if rest, ok := strings.CutPrefix(text, d); ok {
+			return strings.TrimLeft(rest, " \t")
+		}
+	}
+	return text
+}
 
 // maxWrapped is over how many lines a message is followed, each way.
 const maxWrapped = 4
@@ -47,12 +58,12 @@ const maxWrapped = 4
 const narrowest = 58
 
 // widest is the greatest.
-const widest = 200
+const widest = 132
 
 // wraps tells that the first line may go on in the second: the word that begins
 // it had no room left.
 func wraps(a, b string) bool {
-	b = b[len(decoration.FindString(b)):]
+	b = body(b)
 	if b == "" || a == "" || len(a) > widest {
 		return false
 	}
@@ -112,7 +123,7 @@ func (m message) joined(separator string) whole {
 		if i == m.own {
 			w.from = b.Len()
 		}
-		b.WriteString(readable(l.text[len(decoration.FindString(l.text)):]))
+		b.WriteString(readable(body(l.text)))
 		if i == m.own {
 			w.to = b.Len()
 		}

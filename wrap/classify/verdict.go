@@ -21,8 +21,6 @@ type Finding struct {
 	Line string
 	// Advice is what to type or to change, for this tool; "" for none.
 	Advice string
-	// Count is how many lines say so.
-	Count int
 }
 
 // Verdict is what the output shows.
@@ -54,7 +52,7 @@ func (c *Classifier) Verdict(status Status) (Verdict, error) {
 	if c.err != nil || c.rules == nil {
 		return Verdict{Class: profiles.None}, c.err
 	}
-	c.close()
+	c.finish()
 	marks := c.evidence.standing()
 	switch {
 	case status.Known && status.Code == 0:
@@ -77,10 +75,9 @@ func (c *Classifier) findings(marks []*mark) []Finding {
 	for _, m := range marks {
 		i := slices.IndexFunc(all, func(f Finding) bool { return f.Class == m.Class && (f.Host == m.host || m.host == "") })
 		if i >= 0 {
-			all[i].Count += m.count
 			continue
 		}
-		f := Finding{Class: m.Class, Confidence: float64(m.Sure()) / 100, Tool: m.tool, Host: m.host, Line: m.line, Advice: m.Fix, Count: m.count}
+		f := Finding{Class: m.Class, Confidence: float64(m.Sure()) / 100, Tool: m.tool, Host: m.host, Line: m.line, Advice: m.Fix}
 		f.Tool = cmp.Or(f.Tool, c.options.Tool, c.rules.speaker(m.line), c.rules.speaker(m.around))
 		if f.Advice == "" {
 			f.Advice = c.rules.adviceFor(f.Tool, m.Class)
