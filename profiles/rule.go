@@ -33,8 +33,9 @@ type Rule struct {
 	// where the two are different hosts: what was asked for, and what failed.
 	Host string `toml:"host"`
 	// Port limits the group "port": "web" for 80, 443 and none at all, "other"
-	// for the rest, "service" for the ports of other protocols (databases,
-	// mail …).
+	// for the rest, of that "service" for the ports of other protocols
+	// (databases, mail …) and "odd" for those of neither these nor servers that
+	// developers run.
 	Port string `toml:"port"`
 	// Confidence is how sure the words make it, from 1 to 100; 90 when it is not
 	// given. Below 50 the verdict is unclear.
@@ -116,8 +117,8 @@ func (r *Rule) check(complain complainer) {
 		complain(`"`+string(r.Class)+`"`, "success is of the class none")
 	case r.Host != "" && r.Host != "local" && r.Host != "remote":
 		complain(`"`+r.Host+`"`, "host is local or remote, not %q", r.Host)
-	case r.Port != "" && r.Port != "web" && r.Port != "other" && r.Port != "service":
-		complain(`"`+r.Port+`"`, "port is web, other or service, not %q", r.Port)
+	case r.Port != "" && r.Port != "web" && r.Port != "other" && r.Port != "service" && r.Port != "odd":
+		complain(`"`+r.Port+`"`, "port is web, other, service or odd, not %q", r.Port)
 	case r.Confidence < 0 || r.Confidence > 100:
 		complain("confidence", "the confidence is from 1 to 100, not %d", r.Confidence)
 	}

@@ -93,7 +93,7 @@ func (e *evidence) failed() []*mark {
 
 // near is how far in confidence the decisive failure may be behind the surest:
 // of failures that are about as sure, the last decides.
-const near = 10
+const near = 8
 
 // decisive orders marks: the decisive one first, then by confidence.
 func decisive(marks []*mark) {

@@ -27,12 +27,20 @@ func hostIs(kind, host string) bool {
 	return true
 }
 
-// servicePorts are those of protocols that no HTTP proxy carries.
-var servicePorts = map[string]bool{
-	"21": true, "22": true, "23": true, "25": true, "110": true, "143": true, "389": true, "465": true, "587": true, "636": true, "873": true,
-	"993": true, "995": true, "1433": true, "1521": true, "1883": true, "2049": true, "2181": true, "3306": true, "4222": true, "5222": true,
-	"5432": true, "5671": true, "5672": true, "6379": true, "6380": true, "6667": true, "7687": true, "8883": true, "9042": true, "9092": true,
-	"9093": true, "9418": true, "11211": true, "26257": true, "27017": true, "27018": true, "33060": true,
+// servicePorts are those of protocols that no HTTP proxy carries, devPorts those
+// of servers that developers run.
+var (
+	servicePorts = portSet(`21 22 23 25 110 143 389 465 587 636 873 993 995 1433 1521 1883 2049 2181 3306 4222 5222 5432 5671 5672 6379 6380 6667 7687
+		8883 9042 9092 9093 9418 11211 26257 27017 27018 33060`)
+	devPorts = portSet(`3000 3001 3333 4000 4200 4321 4444 5000 5001 5173 7000 7233 8000 8001 8081 8500 8983 9000 9090 9200 9229 9411 9515 15672 50051`)
+)
+
+func portSet(list string) map[string]bool {
+	set := map[string]bool{}
+	for _, port := range strings.Fields(list) {
+		set[port] = true
+	}
+	return set
 }
 
 // portIs tells that a port is of the kind that a rule wants.
@@ -45,6 +53,8 @@ func portIs(kind, port string) bool {
 		return !web
 	case "service":
 		return servicePorts[port]
+	case "odd":
+		return !web && !servicePorts[port] && !devPorts[port]
 	}
 	return true
 }

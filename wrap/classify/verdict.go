@@ -79,22 +79,19 @@ func (c *Classifier) findings(marks []*mark) []Finding {
 		}
 		f := Finding{Class: m.Class, Confidence: float64(m.Sure()) / 100, Tool: m.tool, Host: m.host, Line: m.line, Advice: m.Fix}
 		f.Tool = cmp.Or(f.Tool, c.options.Tool, c.rules.speaker(m.line), c.rules.speaker(m.around))
-		if f.Advice == "" {
-			f.Advice = c.rules.adviceFor(f.Tool, m.Class)
+		if m.tool == "" || f.Advice == "" { // a tool's own advice is better
+			f.Advice = cmp.Or(c.rules.adviceFor(f.Tool, m.Class), f.Advice, c.rules.adviceFor("", m.Class))
 		}
 		all = append(all, f)
 	}
 	return all
 }
 
-// adviceFor returns what a tool's profile advises for a class, else what is
-// advised in general.
+// adviceFor returns what a tool's profile advises for a class.
 func (s *ruleSet) adviceFor(tool string, class profiles.Class) string {
-	for _, name := range []string{tool, ""} {
-		for _, r := range slices.Concat(s.advice, s.rules) {
-			if r.tool == name && r.Class == class && r.Fix != "" {
-				return r.Fix
-			}
+	for _, r := range slices.Concat(s.advice, s.rules) {
+		if r.tool == tool && r.Class == class && r.Fix != "" {
+			return r.Fix
 		}
 	}
 	return ""
