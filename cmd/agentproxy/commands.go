@@ -40,7 +40,7 @@ type action func(ctx context.Context, args []string) error
 
 // commands is the table, in the order of the help.
 func commands() []*command {
-	return []*command{execCommand(), upCommand(), downCommand(), statusCommand(), whyCommand(), explainCommand(), doctorCommand(), profileCommand(), serveCommand(), egressCommand(), versionCommand(), daemonCommand(), monitorCommand(), passOnCommand()}
+	return []*command{execCommand(), upCommand(), downCommand(), statusCommand(), whyCommand(), explainCommand(), doctorCommand(), profileCommand(), trustCommand(), caCommand(), serveCommand(), egressCommand(), versionCommand(), daemonCommand(), monitorCommand(), passOnCommand()}
 }
 
 // run dispatches and returns the exit status.
@@ -140,7 +140,8 @@ func exitStatus(err error) int {
 		return start.Status
 	}
 	var down *notRunning
-	if errors.As(err, &down) || errors.Is(err, errUnwell) {
+	var defects *foundDefects
+	if errors.As(err, &down) || errors.As(err, &defects) || errors.Is(err, errUnwell) {
 		return 1
 	}
 	return wrap.StatusFailed

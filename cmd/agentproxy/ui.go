@@ -20,7 +20,9 @@ import (
 
 	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/proxy/attach"
+	"github.com/agentproxy/agentproxy/proxy/ca"
 	"github.com/agentproxy/agentproxy/proxy/status"
+	"github.com/agentproxy/agentproxy/proxy/trust"
 	"github.com/agentproxy/agentproxy/wrap"
 	"github.com/agentproxy/agentproxy/wrap/classify"
 	"github.com/agentproxy/agentproxy/wrap/doctor"
@@ -62,8 +64,8 @@ func complain(err error) int {
 	if err == nil {
 		return 0
 	}
-	if errors.Is(err, errUnwell) {
-		return exitStatus(err) // the table has said it
+	if errors.Is(err, errUnwell) || errors.Is(err, errSaid) {
+		return exitStatus(err) // all has been said
 	}
 	say("%s", err)
 	var h *hintedError
@@ -71,6 +73,24 @@ func complain(err error) int {
 		say("try: %s", h.hint)
 	}
 	return exitStatus(err)
+}
+
+// errSaid is an error whose words are on the screen already.
+var errSaid = errors.New("said already")
+
+// saidError collects the failures of a command that goes on after one.
+type saidError struct{ said bool }
+
+func (e *saidError) say(err error) {
+	e.said = true
+	complain(err)
+}
+
+func (e *saidError) result() error {
+	if e.said {
+		return errSaid
+	}
+	return nil
 }
 
 // say prints one message of ours on stderr.
@@ -382,6 +402,82 @@ func printStatus(w io.Writer, d *status.Document, now time.Time) {
 		if f.Advice != "" {
 			fmt.Fprintf(w, "            %s\n", f.Advice)
 		}
+	}
+}
+
+// printStore draws what an install came to for one store.
+func printStore(w io.Writer, r trust.Report, dryRun bool) {
+	p := newPalette(w)
+	what := "trusts the CA already"
+	switch {
+	case r.Changed:
+		what = "trusts the CA now"
+	case dryRun && r.State == trust.Absent:
+		what = "would be made to trust the CA"
+	case dryRun && r.State != trust.Trusted:
+		what = string(r.State) + ": " + r.Detail
+	}
+	fmt.Fprintf(w, "%s %-8s %s %s\n", p.good("✓"), r.Store, r.Place, what)
+}
+
+// printLeftOut tells of a store that is not this user's to change.
+func printLeftOut(w io.Writer, r trust.Report, command string) {
+	fmt.Fprintf(w, "- %-8s %s left out: not yours to change; %s\n", r.Store, r.Place, command)
+}
+
+func printRemoved(w io.Writer, r trust.Report) {
+	fmt.Fprintf(w, "%s %-8s %s is as before\n", newPalette(w).good("✓"), r.Store, r.Place)
+}
+
+// printTrust draws the state of all stores.
+func printTrust(w io.Writer, doc trustDocument) {
+	p := newPalette(w)
+	if doc.CA == nil {
+		fmt.Fprintln(w, "there is no CA yet; \"agentproxy up\" makes one")
+	} else {
+		fmt.Fprintf(w, "CA %s\n   sha256 %s, until %s\n", doc.CA.Subject, doc.CA.SHA256[:16], doc.CA.NotAfter.Format(time.DateOnly))
+	}
+	for _, r := range doc.Stores {
+		sign, text := "-", string(r.State)
+		switch {
+		case r.State == trust.Trusted:
+			sign = p.good("✓")
+		case r.State == trust.Absent && r.Managed:
+			sign, text = p.bad("✗"), "gone since it was installed; agentproxy trust install --store "+r.Store
+		case r.State != trust.Absent:
+			sign = p.bad("✗")
+		}
+		if r.Detail != "" {
+			text += ", " + r.Detail
+		}
+		if r.Fix != "" {
+			text += "; " + r.Fix
+		}
+		fmt.Fprintf(w, "%s %-8s %s: %s\n", sign, r.Store, r.Place, text)
+	}
+}
+
+// printCA draws the CA.
+func printCA(w io.Writer, d *caDocument, now time.Time) {
+	validity := "valid"
+	if now.After(d.NotAfter) {
+		validity = "expired; \"agentproxy ca rotate\" makes a new one"
+	}
+	fmt.Fprintf(w, "subject  %s\nsha256   %s\nvalidity %s to %s, %s\npath     %s\nname     %s (in stores)\n", d.Subject, d.SHA256,
+		d.NotBefore.Format(time.DateOnly), d.NotAfter.Format(time.DateOnly), validity, d.Path, d.Name)
+}
+
+// printFindings draws the result of a lint.
+func printFindings(w io.Writer, file string, n int, findings []ca.Finding) {
+	for _, f := range findings {
+		by := "no client that we know refuses it for that"
+		if len(f.Refused) > 0 {
+			by = "refused by " + strings.Join(f.Refused, ", ")
+		}
+		fmt.Fprintf(w, "%s: %s\n  %s; %s\n", f.Subject, f.Code, f.Detail, by)
+	}
+	if len(findings) == 0 {
+		fmt.Fprintf(w, "%s: ok, %d certificates\n", file, n)
 	}
 }
 

@@ -25,6 +25,13 @@ import (
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 )
 
+// NamePrefix begins the common name of every authority made here, and
+// Organization is its organization: they are recognised by both.
+const (
+	NamePrefix   = "agentproxy CA "
+	Organization = "agentproxy"
+)
+
 const (
 	authorityLifetime = 10 * 365 * 24 * time.Hour
 	// Apple refuses TLS leaves over 398 days, others follow (HT211025).
@@ -109,7 +116,7 @@ func create(dir string) error {
 	now := time.Now()
 	template := &x509.Certificate{
 		SerialNumber:          serial(),
-		Subject:               pkix.Name{CommonName: "agentproxy CA " + owner() + " " + hex.EncodeToString(ski[:4]), Organization: []string{"agentproxy"}},
+		Subject:               pkix.Name{CommonName: NamePrefix + owner() + " " + hex.EncodeToString(ski[:4]), Organization: []string{Organization}},
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.Add(authorityLifetime - backdate),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign, // x509 marks it critical (RFC 5280 §4.2.1.3)
@@ -174,6 +181,9 @@ func keyID(pub crypto.PublicKey) ([]byte, error) {
 	sum := sha256.Sum256(k)
 	return sum[:20], nil
 }
+
+// EncodePEM is a certificate in PEM.
+func EncodePEM(c *x509.Certificate) []byte { return encodeCert(c.Raw) }
 
 func encodeCert(der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})

@@ -250,6 +250,18 @@ func readSource(path string) ([]byte, error) {
 	return all, nil
 }
 
+// ParseCertificates returns the certificates of PEM text, without those that
+// cannot be parsed.
+func ParseCertificates(raw []byte) []*x509.Certificate {
+	var certs []*x509.Certificate
+	for _, der := range certificates(raw) {
+		if c, err := x509.ParseCertificate(der); err == nil {
+			certs = append(certs, c)
+		}
+	}
+	return certs
+}
+
 // ReadCertificates parses the certificates of a PEM file.
 func ReadCertificates(path string) ([]*x509.Certificate, error) {
 	ders, err := readCerts([]string{path})

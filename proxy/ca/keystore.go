@@ -2,34 +2,90 @@ package ca
 
 import (
 	"bytes"
+	"crypto/sha1"
+	"crypto/subtle"
+	"crypto/x509"
 	"encoding/binary"
+	"errors"
+	"unicode/utf16"
 
 	"software.sslmate.com/src/go-pkcs12"
 )
 
+// UsualPasswords guard the truststores of JVMs: the one that everybody's has,
+// the one of Apple's old JDKs, and none.
+var UsualPasswords = []string{"changeit", "changeme", ""}
+
+// Errors of ReadKeystore.
+var (
+	ErrNoKeystore = errors.New("it is neither a JKS nor a PKCS12 keystore")
+	ErrPassword   = errors.New("none of the passwords opens it")
+)
+
 // keystore returns the certificates that a JVM's truststore trusts: users name
 // one where others name a PEM file. It is read without its password, or with
-// the one that everybody's has: a password guards such a store against change,
+// one that everybody's has: a password guards such a store against change,
 // and who may write the file may name another one as well.
 func keystore(raw []byte) [][]byte {
 	if bytes.HasPrefix(raw, jksMagic) {
 		return jks(raw[len(jksMagic):])
 	}
-	if len(raw) == 0 || raw[0] != asn1Sequence {
+	certs, _, err := ReadKeystore(raw, UsualPasswords)
+	if err != nil {
 		return nil
 	}
-	for _, password := range []string{"changeit", ""} {
-		certs, err := pkcs12.DecodeTrustStore(raw, password)
-		if err != nil {
-			continue
-		}
-		var ders [][]byte
-		for _, c := range certs {
-			ders = append(ders, c.Raw)
-		}
-		return ders
+	var ders [][]byte
+	for _, c := range certs {
+		ders = append(ders, c.Raw)
 	}
-	return nil
+	return ders
+}
+
+// ReadKeystore returns the certificates that a JVM's truststore trusts, and
+// which of the passwords guards it.
+func ReadKeystore(raw []byte, passwords []string) ([]*x509.Certificate, string, error) {
+	if bytes.HasPrefix(raw, jksMagic) {
+		var certs []*x509.Certificate
+		for _, der := range jks(raw[len(jksMagic):]) {
+			if c, err := x509.ParseCertificate(der); err == nil {
+				certs = append(certs, c)
+			}
+		}
+		for _, password := range passwords {
+			if jksGuardedBy(raw, password) {
+				return certs, password, nil
+			}
+		}
+		return certs, "", ErrPassword
+	}
+	if len(raw) == 0 || raw[0] != asn1Sequence {
+		return nil, "", ErrNoKeystore
+	}
+	for _, password := range passwords {
+		certs, err := pkcs12.DecodeTrustStore(raw, password)
+		if err == nil {
+			return certs, password, nil
+		}
+		if !errors.Is(err, pkcs12.ErrIncorrectPassword) {
+			return nil, "", err
+		}
+	}
+	return nil, "", ErrPassword
+}
+
+// jksGuardedBy checks the digest at the end, which is salted with the password
+// and a phrase (sun.security.provider.JavaKeyStore).
+func jksGuardedBy(raw []byte, password string) bool {
+	if len(raw) < sha1.Size {
+		return false
+	}
+	h := sha1.New()
+	for _, unit := range utf16.Encode([]rune(password)) {
+		h.Write([]byte{byte(unit >> 8), byte(unit)})
+	}
+	h.Write([]byte("Mighty Aphrodite"))
+	h.Write(raw[:len(raw)-sha1.Size])
+	return subtle.ConstantTimeCompare(h.Sum(nil), raw[len(raw)-sha1.Size:]) == 1
 }
 
 const asn1Sequence = 0x30

@@ -1,0 +1,387 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/agentproxy/agentproxy/proxy/ca"
+	"github.com/agentproxy/agentproxy/proxy/rundir"
+	"github.com/agentproxy/agentproxy/proxy/trust"
+	"github.com/spf13/pflag"
+)
+
+func trustCommand() *command {
+	return &command{
+		name:  "trust",
+		args:  "install | status | remove",
+		short: "Make the machine's stores trust the CA for good, and undo it",
+		examples: `
+  agentproxy trust install                       # the system (as root), NSS databases, Firefox and Java, as far as they are here
+  agentproxy trust install --store npm --store pip  # a marked block in ~/.npmrc and pip.conf
+  agentproxy trust install --dry-run             # what would be done, store by store
+  agentproxy trust status                        # how every store stands
+  agentproxy trust remove --all                  # undo it: files nobody has changed since are as they were`,
+		long: trustLong(),
+		define: func(flags *pflag.FlagSet) action {
+			var t trusting
+			flags.StringArrayVar(&t.stores, "store", nil, "only this `store`; may be repeated")
+			flags.BoolVar(&t.all, "all", false, "install: the configuration of the tools that are here, too; remove: everything")
+			flags.BoolVar(&t.dryRun, "dry-run", false, "install: print what would be done")
+			flags.BoolVar(&t.json, "json", false, "status: print JSON")
+			flags.StringVar(&t.caFile, "ca", "", "trust the certificate in this `file` (default: the CA in your state directory)")
+			flags.StringVar(&t.passwordFile, "java-password-file", "", "the password of Java's stores is in this `file` (default: $"+javaPasswordVariable+", then the usual ones)")
+			return func(_ context.Context, args []string) error {
+				verbs := map[string]func() error{"install": t.install, "status": t.status, "remove": t.remove}
+				if len(args) != 1 || verbs[args[0]] == nil {
+					return hint(errors.New("trust needs install, status or remove"), "agentproxy trust --help")
+				}
+				if err := t.open(args[0]); err != nil {
+					return err
+				}
+				defer t.release()
+				return verbs[args[0]]()
+			}
+		},
+	}
+}
+
+func trustLong() string {
+	all, byDefault := trust.Stores()
+	return fmt.Sprintf(`
+Stores: %s.
+Without --store, install covers %s.
+Every act is checked with the store's own reader, noted in the state directory
+with the files as they were, and undone by remove.`, strings.Join(all, ", "), strings.Join(byDefault, ", "))
+}
+
+// javaPasswordVariable holds the password of Java's stores.
+const javaPasswordVariable = "AGENTPROXY_JAVA_PASSWORD"
+
+// trusting is one run of the command.
+type trusting struct {
+	stores               []string
+	all, dryRun, json    bool
+	caFile, passwordFile string
+
+	manager trust.Manager
+	release func()
+}
+
+// own is the environment that says where our state is. Under sudo that is
+// root's, whatever is left of the caller's: a state directory has one owner.
+func ownEnvironment() func(string) string {
+	if os.Geteuid() != 0 || os.Getenv("SUDO_UID") == "" || os.Getenv("SUDO_UID") == "0" {
+		return os.Getenv
+	}
+	root, err := user.LookupId("0")
+	if err != nil {
+		return os.Getenv
+	}
+	return func(name string) string {
+		switch name {
+		case "HOME":
+			return root.HomeDir
+		case "AGENT_PROXY_STATE_DIR", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME":
+			return ""
+		}
+		return os.Getenv(name)
+	}
+}
+
+// open reads the machine and the CA.
+func (t *trusting) open(verb string) error {
+	getenv := ownEnvironment()
+	home, err := rundir.Home(getenv)
+	if err != nil {
+		return err
+	}
+	dir, err := rundir.Open(getenv)
+	if err != nil {
+		return err
+	}
+	password, err := t.javaPassword()
+	if err != nil {
+		return err
+	}
+	t.manager = trust.Manager{State: dir.Path,
+		World: &trust.World{Home: home, Getenv: getenv, Admin: os.Geteuid() == 0, JavaPassword: password}}
+	make := verb == "install" && !t.dryRun
+	if t.manager.Anchor, err = anchorOf(dir.Path, t.caFile, make); err != nil {
+		return err
+	}
+	if verb == "install" && t.manager.Anchor == nil {
+		return hint(errors.New("there is no CA yet"), "agentproxy up")
+	}
+	t.release = func() {}
+	if verb == "status" || t.dryRun {
+		return t.manager.View()
+	}
+	t.release, err = t.manager.Open()
+	return err
+}
+
+func (t *trusting) javaPassword() (string, error) {
+	if t.passwordFile == "" {
+		return os.Getenv(javaPasswordVariable), nil
+	}
+	raw, err := os.ReadFile(t.passwordFile)
+	return strings.TrimRight(string(raw), "\r\n"), err
+}
+
+// anchorOf is the CA in the state directory, made if it is missing and make
+// says so, or the one in file. Who hands a CA of another's state directory over,
+// as with sudo, hands its bundle over, too.
+func anchorOf(dir, file string, make bool) (*trust.Anchor, error) {
+	if file == "" {
+		if make {
+			release, err := rundir.Lock(dir)
+			if err != nil {
+				return nil, err
+			}
+			_, err = ca.Open(dir)
+			release()
+			if err != nil {
+				return nil, err
+			}
+		}
+		cert, err := ca.Certificate(dir)
+		if cert == nil || err != nil {
+			return nil, err
+		}
+		return completed(&trust.Anchor{Cert: cert, File: filepath.Join(dir, rundir.CertFile)}, dir)
+	}
+	file, err := filepath.Abs(file)
+	if err != nil {
+		return nil, err
+	}
+	certs, err := ca.ReadCertificates(file)
+	if err != nil {
+		return nil, fmt.Errorf("--ca: %w", err)
+	}
+	if len(certs) != 1 {
+		return nil, fmt.Errorf("--ca: %s holds %d certificates, and one is trusted at a time", file, len(certs))
+	}
+	a := &trust.Anchor{Cert: certs[0], File: file}
+	if filepath.Base(file) == rundir.CertFile {
+		a.Bundle = filepath.Join(filepath.Dir(file), ca.BundleFile)
+		a.JavaStore = filepath.Join(filepath.Dir(file), "java-truststore.p12")
+		return a, nil
+	}
+	if cert, err := ca.Certificate(dir); cert == nil {
+		return a, err // no bundle, and no configuration file to point at it
+	}
+	return completed(a, dir, file)
+}
+
+// completed adds the merged files.
+func completed(a *trust.Anchor, dir string, extra ...string) (*trust.Anchor, error) {
+	b, err := ca.BuildBundle(dir, extra...)
+	if err != nil {
+		return nil, err
+	}
+	a.Bundle = b.Path
+	a.JavaStore, err = trust.JVMTrustStore(b.Path)
+	return a, err
+}
+
+// chosen returns the names of stores that were asked for, and whether by name.
+func (t *trusting) chosen() (names []string, named bool) {
+	all, byDefault := trust.Stores()
+	switch {
+	case len(t.stores) > 0:
+		return t.stores, true
+	case t.all:
+		return all, false
+	}
+	return byDefault, false
+}
+
+func (t *trusting) install() error {
+	m := &t.manager
+	names, named := t.chosen()
+	var failed saidError
+	n := 0
+	for _, name := range names {
+		places, err := m.Places(name)
+		if none := new(trust.NoneError); errors.As(err, &none) && !named {
+			continue
+		}
+		if err != nil {
+			failed.say(t.advised(err))
+		}
+		for _, p := range places {
+			if !named && !p.Present() {
+				continue
+			}
+			n++
+			r, err := t.installOne(p)
+			if rights := new(trust.RightsError); errors.As(err, &rights) && !named {
+				printLeftOut(os.Stdout, r, t.asAdministrator("install", name))
+				continue
+			}
+			if err != nil {
+				failed.say(t.advised(err))
+				continue
+			}
+			printStore(os.Stdout, r, t.dryRun)
+		}
+	}
+	if n == 0 && !failed.said {
+		return hint(errors.New("there is no store to set up here"), "agentproxy trust install --store npm")
+	}
+	return failed.result()
+}
+
+func (t *trusting) installOne(p *trust.Place) (trust.Report, error) {
+	if !t.dryRun {
+		return t.manager.Install(p)
+	}
+	r := t.manager.Status(p)
+	if r.State == trust.Trusted {
+		return r, nil
+	}
+	return r, t.manager.Allowed(p)
+}
+
+// asAdministrator is the command for who may: with this user's CA.
+func (t *trusting) asAdministrator(verb, store string) string {
+	command := fmt.Sprintf("sudo %s trust %s --store %s", quoteWord(program()), verb, store)
+	if a := t.manager.Anchor; a != nil {
+		command += " --ca " + quoteWord(a.File)
+	}
+	return command
+}
+
+// program is how sudo finds us: by name in the directories of its usual
+// secure_path, else by path.
+func program() string {
+	path, err := os.Executable()
+	if err != nil {
+		return "agentproxy"
+	}
+	if slices.Contains([]string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}, filepath.Dir(path)) {
+		return filepath.Base(path)
+	}
+	return path
+}
+
+// quoteWord quotes a word for a shell where it needs it.
+func quoteWord(s string) string {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@:=,%") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// advised adds what to type next to an error of a store.
+func (t *trusting) advised(err error) error {
+	var rights *trust.RightsError
+	var state *trust.StateError
+	var none *trust.NoneError
+	var unknown *trust.UnknownError
+	var password *trust.PasswordError
+	switch {
+	case errors.As(err, &rights) && os.Geteuid() != 0:
+		return hint(err, "%s", t.asAdministrator("install", rights.Store))
+	case errors.As(err, &state) && state.Fix != "":
+		return hint(err, "%s", state.Fix)
+	case errors.As(err, &none) && none.Fix != "":
+		return hint(err, "%s", none.Fix)
+	case errors.As(err, &unknown):
+		return hint(err, "agentproxy trust --help")
+	case errors.As(err, &password):
+		return hint(err, "agentproxy trust install --store java --java-password-file FILE")
+	}
+	return err
+}
+
+// surveyed places: those on the machine, and those that the journal lists.
+func (t *trusting) places(names []string) ([]*trust.Place, error) {
+	m := &t.manager
+	all := m.Managed()
+	all = slices.DeleteFunc(all, func(p *trust.Place) bool { return !slices.Contains(names, p.Store) })
+	for _, name := range names {
+		found, err := m.Places(name)
+		if none := new(trust.NoneError); errors.As(err, &none) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range found {
+			if !slices.ContainsFunc(all, p.Same) {
+				all = append(all, p)
+			}
+		}
+	}
+	return all, nil
+}
+
+func (t *trusting) status() error {
+	names, byDefault := trust.Stores()
+	if len(t.stores) > 0 {
+		names, byDefault = t.stores, t.stores
+	}
+	places, err := t.places(names)
+	if err != nil {
+		return t.advised(err)
+	}
+	slices.SortStableFunc(places, func(a, b *trust.Place) int { return slices.Index(names, a.Store) - slices.Index(names, b.Store) })
+	doc := trustDocument{CA: describe(t.manager.Anchor), Stores: []trust.Report{}}
+	for _, p := range places {
+		r := t.manager.Status(p)
+		if t.json || r.State != trust.Absent || r.Managed || slices.Contains(byDefault, r.Store) {
+			doc.Stores = append(doc.Stores, r)
+		}
+	}
+	if t.json {
+		enc := json.NewEncoder(os.Stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(doc)
+	}
+	printTrust(os.Stdout, doc)
+	return nil
+}
+
+// trustDocument is what "trust status --json" prints.
+type trustDocument struct {
+	// CA is nil while there is none.
+	CA     *caDocument    `json:"ca"`
+	Stores []trust.Report `json:"stores"`
+}
+
+func (t *trusting) remove() error {
+	if len(t.stores) == 0 && !t.all {
+		return hint(errors.New("remove needs --store NAME or --all"), "agentproxy trust remove --all")
+	}
+	names, named := t.chosen()
+	places, err := t.places(names)
+	if err != nil {
+		return t.advised(err)
+	}
+	var failed saidError
+	n := 0
+	for _, p := range places {
+		r, err := t.manager.Remove(p)
+		switch rights := new(trust.RightsError); {
+		case errors.As(err, &rights) && os.Geteuid() != 0:
+			failed.say(hint(err, "%s", t.asAdministrator("remove", p.Store)))
+		case err != nil && (named || r.Managed):
+			failed.say(t.advised(err))
+		case r.Changed:
+			n++
+			printRemoved(os.Stdout, r)
+		}
+	}
+	if n == 0 && !failed.said {
+		fmt.Println("nothing of ours is in these stores")
+	}
+	return failed.result()
+}

@@ -1,0 +1,71 @@
+package ca
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/agentproxy/agentproxy/proxy/rundir"
+)
+
+// oldSuffix is appended to the files of an authority that was replaced.
+const oldSuffix = ".old"
+
+// Rotate puts a new authority into dir. The files of the old one are kept
+// beside it until Forget. The caller holds the state directory's lock.
+func Rotate(dir string) (*Authority, error) {
+	tmp, err := os.MkdirTemp(dir, ".new.*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(tmp)
+	if err := create(tmp); err != nil {
+		return nil, fmt.Errorf("create CA: %w", err)
+	}
+	// The key first: a certificate is never there without its key for longer than
+	// between two renames.
+	for _, name := range []string{rundir.KeyFile, rundir.CertFile} {
+		path := filepath.Join(dir, name)
+		if err := os.Rename(path, path+oldSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	for _, name := range []string{rundir.KeyFile, rundir.CertFile} {
+		if err := os.Rename(filepath.Join(tmp, name), filepath.Join(dir, name)); err != nil {
+			return nil, err
+		}
+	}
+	return Open(dir)
+}
+
+// Forget removes what Rotate kept.
+func Forget(dir string) error {
+	var errs []error
+	for _, name := range []string{rundir.KeyFile, rundir.CertFile} {
+		if err := os.Remove(filepath.Join(dir, name) + oldSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Certificate reads the authority's certificate in dir without its key; nil
+// when there is none.
+func Certificate(dir string) (*x509.Certificate, error) {
+	path := filepath.Join(dir, rundir.CertFile)
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	certs := ParseCertificates(raw)
+	if len(certs) != 1 {
+		return nil, fmt.Errorf("%s is not one certificate", path)
+	}
+	return certs[0], nil
+}

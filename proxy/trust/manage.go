@@ -1,0 +1,317 @@
+package trust
+
+import (
+	"bytes"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/agentproxy/agentproxy/proxy/rundir"
+)
+
+// Manager sets up stores of this machine and undoes it.
+type Manager struct {
+	World *World
+	// Anchor is what is to be trusted; nil while there is no CA, which only
+	// Status and Remove can do with.
+	Anchor *Anchor
+	// State is the directory of the journal.
+	State   string
+	journal *journal
+}
+
+// Open reads the journal and keeps others from it until release is called.
+func (m *Manager) Open() (release func(), err error) {
+	dir := filepath.Join(m.State, journalDir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if release, err = rundir.Lock(dir); err != nil {
+		return nil, err
+	}
+	if m.journal, err = openJournal(m.State); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}
+
+// View reads the journal without keeping others from it, for Status and dry
+// runs.
+func (m *Manager) View() (err error) {
+	m.journal, err = openJournal(m.State)
+	return err
+}
+
+func kindNamed(name string) (kind, error) {
+	all := kinds()
+	i := slices.IndexFunc(all, func(k kind) bool { return k.name == name })
+	if i < 0 {
+		return kind{}, &UnknownError{name}
+	}
+	return all[i], nil
+}
+
+// Places returns the stores of that kind which are on the machine, for the
+// anchor; none is a *NoneError.
+func (m *Manager) Places(store string) ([]*Place, error) {
+	k, err := kindNamed(store)
+	if err != nil {
+		return nil, err
+	}
+	name := ""
+	if m.Anchor != nil {
+		name = m.Anchor.Name()
+	}
+	var places []*Place
+	for _, path := range k.find(m.World) {
+		places = append(places, k.open(m.World, path, name))
+	}
+	if len(places) == 0 {
+		return nil, &NoneError{store, k.none}
+	}
+	return places, nil
+}
+
+// Managed returns the stores that the journal lists, the last first: the order
+// in which they can be undone exactly.
+func (m *Manager) Managed() []*Place {
+	var places []*Place
+	for _, e := range slices.Backward(m.journal.Entries) {
+		if k, err := kindNamed(e.Store); err == nil {
+			places = append(places, k.open(m.World, e.Place, e.Name))
+		}
+	}
+	return places
+}
+
+// Same tells whether two places are one.
+func (p *Place) Same(o *Place) bool {
+	return p.Store == o.Store && p.Path == o.Path && p.name == o.name
+}
+
+func (m *Manager) entry(p *Place) *Entry {
+	i := slices.IndexFunc(m.journal.Entries, func(e *Entry) bool { return e.Store == p.Store && e.Place == p.Path && e.Name == p.name })
+	if i < 0 {
+		return nil
+	}
+	return m.journal.Entries[i]
+}
+
+// Status says how the store stands.
+func (m *Manager) Status(p *Place) Report {
+	r := p.look(m.Anchor, time.Now())
+	r.Managed = m.entry(p) != nil
+	r.Code = code(r.Store, r.State, r.Managed)
+	return r
+}
+
+// Allowed is nil when the store may be changed by us, else a *RightsError.
+func (m *Manager) Allowed(p *Place) error {
+	if len(p.files) == 0 {
+		return nil // its helper asks for what it needs
+	}
+	if err := writable(p.files[0]); err != nil {
+		return &RightsError{p.Store, p.Path, err}
+	}
+	return nil
+}
+
+// Install makes the store trust the anchor and nothing else of ours, checks
+// that it does, and puts everything back if it does not.
+func (m *Manager) Install(p *Place) (Report, error) {
+	r := m.Status(p)
+	switch r.State {
+	case Trusted:
+		return r, m.renew(p)
+	case Foreign, Taken, Unavailable, Unreadable:
+		return r, r.refusal()
+	}
+	if end := m.Anchor.Cert.NotAfter; time.Now().After(end) {
+		return r, fmt.Errorf("the CA expired on %s", end.Format(time.DateOnly))
+	}
+	if err := m.Allowed(p); err != nil {
+		return r, err
+	}
+	if r.Managed || r.State != Absent {
+		if _, err := m.Remove(p); err != nil {
+			return r, err
+		}
+	}
+	if err := m.act(p); err != nil {
+		return r, err
+	}
+	r = m.Status(p)
+	r.Changed = true
+	return r, nil
+}
+
+// renew notes that a store which points at our files has the anchor by them.
+func (m *Manager) renew(p *Place) error {
+	e, now := m.entry(p), Fingerprint(m.Anchor.Cert)
+	if e == nil || e.CA == now {
+		return nil
+	}
+	e.CA = now
+	return m.journal.save()
+}
+
+// refusal is the error of a state that forbids to act.
+func (r Report) refusal() error {
+	if r.err != nil {
+		return fmt.Errorf("%s: %s: %w", r.Store, r.Place, r.err)
+	}
+	return &StateError{r}
+}
+
+// act installs into a store that holds nothing of ours.
+func (m *Manager) act(p *Place) error {
+	e := &Entry{Store: p.Store, Place: p.Path, Name: p.name, CA: Fingerprint(m.Anchor.Cert), Since: time.Now().UTC().Truncate(time.Second)}
+	err := m.journal.begin(e, p.files)
+	if err == nil && len(p.files) > 0 {
+		e.Dirs, err = makeDirs(realPath(p.files[0]))
+	}
+	if err == nil {
+		err = p.add(m.Anchor)
+	}
+	if err == nil {
+		if r := p.look(m.Anchor, time.Now()); r.err != nil {
+			err = r.err
+		} else if r.State != Trusted {
+			err = fmt.Errorf("after the act it does not trust the CA: %s %s", r.State, r.Detail)
+		}
+	}
+	if err == nil {
+		return m.journal.finish(e)
+	}
+	err = fmt.Errorf("%s: %s: %w", p.Store, p.Path, err)
+	return errors.Join(err, m.putBack(p, e))
+}
+
+// putBack undoes an act that failed.
+func (m *Manager) putBack(p *Place, e *Entry) error {
+	var errs []error
+	if p.regenerates {
+		os.Remove(p.files[0])
+		errs = append(errs, p.take())
+	}
+	for _, c := range e.Files {
+		errs = append(errs, m.journal.restore(c))
+	}
+	e.tidy()
+	return errors.Join(append(errs, m.journal.drop(e))...)
+}
+
+// Remove takes out what is ours. Files that are still as the install left them
+// become byte for byte what they were before.
+func (m *Manager) Remove(p *Place) (Report, error) {
+	r, e := m.Status(p), m.entry(p)
+	if e == nil && (r.State == Absent || r.State == Taken || r.Detail != "" && r.State == Trusted) {
+		return r, nil
+	}
+	switch r.State {
+	case Foreign, Unavailable, Unreadable:
+		return r, r.refusal()
+	}
+	if err := m.Allowed(p); err != nil {
+		return r, err
+	}
+	if err := m.undo(p, e); err != nil {
+		return r, fmt.Errorf("%s: %s: %w", p.Store, p.Path, err)
+	}
+	r = m.Status(p)
+	if r.State == Earlier || r.State == Expired {
+		return r, fmt.Errorf("%s: %s: after the removal it still holds: %s", p.Store, p.Path, r.Detail)
+	}
+	r.Changed = true
+	return r, nil
+}
+
+// undo is exact for the files that nobody has changed since. Where all are so
+// they are put back and that is all; else only what is ours is taken out.
+func (m *Manager) undo(p *Place, e *Entry) error {
+	if e == nil {
+		return p.take()
+	}
+	var pristine []*change
+	for _, c := range e.Files {
+		if c.pristine() {
+			pristine = append(pristine, c)
+		}
+	}
+	all := len(e.Files) > 0 && len(pristine) == len(e.Files)
+	if p.regenerates || !all {
+		if err := p.take(); err != nil {
+			return err
+		}
+	}
+	if p.regenerates || all {
+		for _, c := range pristine {
+			if err := m.journal.restore(c); err != nil {
+				return err
+			}
+		}
+	}
+	for _, c := range e.Files {
+		if raw, err := os.ReadFile(c.Path); c.Before == nil && err == nil && len(bytes.TrimSpace(raw)) == 0 {
+			os.Remove(c.Path) // nothing is left of a file that was ours
+		}
+	}
+	e.tidy()
+	return m.journal.drop(e)
+}
+
+// Installed says what the journal in a state directory lists, and what is wrong
+// with it as far as that can be told without running anything: an entry is of
+// another CA than the one with the fingerprint, or a file is gone.
+func Installed(state, fingerprint string) (entries []*Entry, codes []string, err error) {
+	j, err := openJournal(state)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range j.Entries {
+		is := Trusted
+		if e.CA != fingerprint {
+			is = Earlier
+		}
+		if gone := func(c *change) bool { return c.After != nil && !exists(c.Path) }; slices.ContainsFunc(e.Files, gone) {
+			is = Absent
+		}
+		if c := code(e.Store, is, true); c != "" && !slices.Contains(codes, c) {
+			codes = append(codes, c)
+		}
+	}
+	return j.Entries, codes, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// Fingerprint is the SHA-256 of a certificate in hex.
+func Fingerprint(c *x509.Certificate) string { return digest(c.Raw) }
+
+// Holding returns the stores that the journal lists for a CA, the last first.
+func (m *Manager) Holding(fingerprint string) []*Place {
+	return slices.DeleteFunc(m.Managed(), func(p *Place) bool { return m.entry(p).CA != fingerprint })
+}
+
+// Update puts the anchor in the place of an earlier one.
+func (m *Manager) Update(p *Place) (Report, error) {
+	k, err := kindNamed(p.Store)
+	if err != nil {
+		return Report{}, err
+	}
+	next := k.open(m.World, p.Path, m.Anchor.Name())
+	if !next.Same(p) {
+		if r, err := m.Remove(p); err != nil {
+			return r, err
+		}
+	}
+	return m.Install(next)
+}
