@@ -172,7 +172,7 @@ func rotateCA(ctx context.Context) error {
 		return err
 	}
 	printCA(os.Stdout, describe(t.manager.Anchor), time.Now())
-	failed := t.update(trust.Fingerprint(old.Cert))
+	failed := t.update()
 	for _, p := range byOthers {
 		failed.say(hint(fmt.Errorf("%s: %s still trusts the old CA", p.Store, p.Path), "%s", t.asAdministrator("install", p.Store)))
 	}
@@ -221,9 +221,9 @@ func (t *trusting) unmanaged() []*trust.Place {
 	return list
 }
 
-// update puts the new CA where the old one, by its fingerprint, was.
-func (t *trusting) update(old string) (failed saidError) {
-	for _, p := range t.manager.Holding(old) {
+// update puts the new CA where earlier ones were.
+func (t *trusting) update() (failed saidError) {
+	for _, p := range t.manager.Behind() {
 		r, err := t.manager.Update(p)
 		if err != nil {
 			failed.say(t.advised(err))

@@ -74,7 +74,7 @@ type trusting struct {
 	release func()
 }
 
-// own is the environment that says where our state is. Under sudo that is
+// ownEnvironment is the environment that says where our state is. Under sudo that is
 // root's, whatever is left of the caller's: a state directory has one owner.
 func ownEnvironment() func(string) string {
 	if os.Geteuid() != 0 || os.Getenv("SUDO_UID") == "" || os.Getenv("SUDO_UID") == "0" {
@@ -112,8 +112,8 @@ func (t *trusting) open(verb string) error {
 	}
 	t.manager = trust.Manager{State: dir.Path,
 		World: &trust.World{Home: home, Getenv: getenv, Admin: os.Geteuid() == 0, JavaPassword: password}}
-	make := verb == "install" && !t.dryRun
-	if t.manager.Anchor, err = anchorOf(dir.Path, t.caFile, make); err != nil {
+	create := verb == "install" && !t.dryRun
+	if t.manager.Anchor, err = anchorOf(dir.Path, t.caFile, create); err != nil {
 		return err
 	}
 	if verb == "install" && t.manager.Anchor == nil {
@@ -135,12 +135,12 @@ func (t *trusting) javaPassword() (string, error) {
 	return strings.TrimRight(string(raw), "\r\n"), err
 }
 
-// anchorOf is the CA in the state directory, made if it is missing and make
+// anchorOf is the CA in the state directory, made if it is missing and create
 // says so, or the one in file. Who hands a CA of another's state directory over,
 // as with sudo, hands its bundle over, too.
-func anchorOf(dir, file string, make bool) (*trust.Anchor, error) {
+func anchorOf(dir, file string, create bool) (*trust.Anchor, error) {
 	if file == "" {
-		if make {
+		if create {
 			release, err := rundir.Lock(dir)
 			if err != nil {
 				return nil, err
@@ -302,7 +302,7 @@ func (t *trusting) advised(err error) error {
 	return err
 }
 
-// surveyed places: those on the machine, and those that the journal lists.
+// places are those on the machine, and those that the journal lists.
 func (t *trusting) places(names []string) ([]*trust.Place, error) {
 	m := &t.manager
 	all := m.Managed()
@@ -361,7 +361,7 @@ func (t *trusting) remove() error {
 	if len(t.stores) == 0 && !t.all {
 		return hint(errors.New("remove needs --store NAME or --all"), "agentproxy trust remove --all")
 	}
-	names, named := t.chosen()
+	names, _ := t.chosen()
 	places, err := t.places(names)
 	if err != nil {
 		return t.advised(err)
@@ -373,7 +373,7 @@ func (t *trusting) remove() error {
 		switch rights := new(trust.RightsError); {
 		case errors.As(err, &rights) && os.Geteuid() != 0:
 			failed.say(hint(err, "%s", t.asAdministrator("remove", p.Store)))
-		case err != nil && (named || r.Managed):
+		case err != nil && r.Managed:
 			failed.say(t.advised(err))
 		case r.Changed:
 			n++

@@ -425,8 +425,14 @@ func printLeftOut(w io.Writer, r trust.Report, command string) {
 	fmt.Fprintf(w, "- %-8s %s left out: not yours to change; %s\n", r.Store, r.Place, command)
 }
 
+// printRemoved tells whether the undo was exact: what others have changed since
+// an install is kept.
 func printRemoved(w io.Writer, r trust.Report) {
-	fmt.Fprintf(w, "%s %-8s %s is as before\n", newPalette(w).good("✓"), r.Store, r.Place)
+	what := "is as it was before"
+	if !r.Exact {
+		what = "holds nothing of ours any more"
+	}
+	fmt.Fprintf(w, "%s %-8s %s %s\n", newPalette(w).good("✓"), r.Store, r.Place, what)
 }
 
 // printTrust draws the state of all stores.

@@ -61,16 +61,21 @@ func ReadKeystore(raw []byte, passwords []string) ([]*x509.Certificate, string, 
 	if len(raw) == 0 || raw[0] != asn1Sequence {
 		return nil, "", ErrNoKeystore
 	}
+	var failed error
 	for _, password := range passwords {
 		certs, err := pkcs12.DecodeTrustStore(raw, password)
 		if err == nil {
 			return certs, password, nil
 		}
-		if !errors.Is(err, pkcs12.ErrIncorrectPassword) {
-			return nil, "", err
+		// A store without a password says something else to a wrong one.
+		if failed == nil || errors.Is(err, pkcs12.ErrIncorrectPassword) {
+			failed = err
 		}
 	}
-	return nil, "", ErrPassword
+	if errors.Is(failed, pkcs12.ErrIncorrectPassword) {
+		failed = ErrPassword
+	}
+	return nil, "", failed
 }
 
 // jksGuardedBy checks the digest at the end, which is salted with the password

@@ -255,6 +255,7 @@ func (d *daemon) document() *status.Document {
 	if doc.JavaTrustStorePath = d.javaStore; d.javaStore == "" {
 		doc.ToolTrustFailureCodes = []string{"java_truststore_not_written"}
 	}
+	d.addStores(doc)
 	doc.Connections, doc.Tunnels = d.front.Counts()
 	if idle := d.idle(); idle > 0 {
 		doc.IdleExit = idle.String()
@@ -271,6 +272,19 @@ func (d *daemon) document() *status.Document {
 		o.Tools(doc)
 	}
 	return doc
+}
+
+// addStores tells of the stores that "trust install" has set up.
+func (d *daemon) addStores(doc *status.Document) {
+	entries, codes, err := trust.Installed(d.options.Dir, d.ca.Fingerprint())
+	if err != nil {
+		codes = []string{"trust_journal_unreadable"}
+	}
+	doc.ToolTrustFailureCodes = append(doc.ToolTrustFailureCodes, codes...)
+	for _, e := range entries {
+		doc.Accommodations = append(doc.Accommodations, status.Accommodation{Code: "trust_store_" + e.Store, Count: 1,
+			Detail: e.Place + " trusts the CA for good; agentproxy trust remove --store " + e.Store + " undoes it"})
+	}
 }
 
 func (d *daemon) idle() time.Duration {

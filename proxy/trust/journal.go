@@ -26,9 +26,11 @@ const (
 type Entry struct {
 	Store string `json:"store"`
 	Place string `json:"place"`
-	// Name is ours in the store, CA the SHA-256 of the certificate.
+	// Name is ours in the store, CA the SHA-256 of the certificate and File where
+	// it came from.
 	Name  string    `json:"name"`
 	CA    string    `json:"ca"`
+	File  string    `json:"file"`
 	Since time.Time `json:"since"`
 	Files []*change `json:"files"`
 	// Dirs were made for it, the innermost first.

@@ -170,7 +170,7 @@ func (r Report) refusal() error {
 
 // act installs into a store that holds nothing of ours.
 func (m *Manager) act(p *Place) error {
-	e := &Entry{Store: p.Store, Place: p.Path, Name: p.name, CA: Fingerprint(m.Anchor.Cert), Since: time.Now().UTC().Truncate(time.Second)}
+	e := &Entry{Store: p.Store, Place: p.Path, Name: p.name, CA: Fingerprint(m.Anchor.Cert), File: m.Anchor.File, Since: time.Now().UTC().Truncate(time.Second)}
 	err := m.journal.begin(e, p.files)
 	if err == nil && len(p.files) > 0 {
 		e.Dirs, err = makeDirs(realPath(p.files[0]))
@@ -220,10 +220,12 @@ func (m *Manager) Remove(p *Place) (Report, error) {
 	if err := m.Allowed(p); err != nil {
 		return r, err
 	}
-	if err := m.undo(p, e); err != nil {
+	exact, err := m.undo(p, e)
+	if err != nil {
 		return r, fmt.Errorf("%s: %s: %w", p.Store, p.Path, err)
 	}
 	r = m.Status(p)
+	r.Exact = exact
 	if r.State == Earlier || r.State == Expired {
 		return r, fmt.Errorf("%s: %s: after the removal it still holds: %s", p.Store, p.Path, r.Detail)
 	}
@@ -233,9 +235,9 @@ func (m *Manager) Remove(p *Place) (Report, error) {
 
 // undo is exact for the files that nobody has changed since. Where all are so
 // they are put back and that is all; else only what is ours is taken out.
-func (m *Manager) undo(p *Place, e *Entry) error {
+func (m *Manager) undo(p *Place, e *Entry) (exact bool, err error) {
 	if e == nil {
-		return p.take()
+		return false, p.take()
 	}
 	var pristine []*change
 	for _, c := range e.Files {
@@ -246,13 +248,13 @@ func (m *Manager) undo(p *Place, e *Entry) error {
 	all := len(e.Files) > 0 && len(pristine) == len(e.Files)
 	if p.regenerates || !all {
 		if err := p.take(); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if p.regenerates || all {
 		for _, c := range pristine {
 			if err := m.journal.restore(c); err != nil {
-				return err
+				return false, err
 			}
 		}
 	}
@@ -262,7 +264,7 @@ func (m *Manager) undo(p *Place, e *Entry) error {
 		}
 	}
 	e.tidy()
-	return m.journal.drop(e)
+	return all, m.journal.drop(e)
 }
 
 // Installed says what the journal in a state directory lists, and what is wrong
@@ -296,9 +298,14 @@ func exists(path string) bool {
 // Fingerprint is the SHA-256 of a certificate in hex.
 func Fingerprint(c *x509.Certificate) string { return digest(c.Raw) }
 
-// Holding returns the stores that the journal lists for a CA, the last first.
-func (m *Manager) Holding(fingerprint string) []*Place {
-	return slices.DeleteFunc(m.Managed(), func(p *Place) bool { return m.entry(p).CA != fingerprint })
+// Behind returns the stores that the journal lists for an earlier certificate in
+// the anchor's file, the last first.
+func (m *Manager) Behind() []*Place {
+	now := Fingerprint(m.Anchor.Cert)
+	return slices.DeleteFunc(m.Managed(), func(p *Place) bool {
+		e := m.entry(p)
+		return e.CA == now || e.File != m.Anchor.File
+	})
 }
 
 // Update puts the anchor in the place of an earlier one.

@@ -109,8 +109,10 @@ type Report struct {
 	Detail string `json:"detail,omitempty"`
 	// Managed is true when we set it up and can undo it.
 	Managed bool `json:"managed"`
-	// Changed is true when this call changed it.
+	// Changed is true when this call changed it, Exact when that put its files
+	// back byte for byte.
 	Changed bool `json:"-"`
+	Exact   bool `json:"-"`
 	// Fix is what to type next, "" when there is nothing to do.
 	Fix string `json:"fix,omitempty"`
 	// Code is stable, and empty while nothing is wrong.
