@@ -63,6 +63,8 @@ func TestScripts(t *testing.T) {
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {
+			case "root":
+				return os.Getuid() == 0, nil
 			case "mountns":
 				if err := exec.Command("unshare", "-m", "true").Run(); err != nil {
 					leftout.Note(t, "a read-only and a full home, for want of the right to mount")

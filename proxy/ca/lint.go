@@ -3,7 +3,6 @@ package ca
 import (
 	"bytes"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -20,12 +19,13 @@ type Finding struct {
 	// Subject is the certificate's.
 	Subject string `json:"subject"`
 	Detail  string `json:"detail"`
-	// Refused are the clients that do not accept such a CA, measured unless the
-	// rule says otherwise; none for a defect that only may hurt.
+	// Refused are the clients that do not accept such a CA; none for a defect that
+	// only may hurt.
 	Refused []string `json:"refused,omitempty"`
 }
 
-// Clients as findings name them. The versions that were measured: Python 3.13,
+// Clients as findings name them. What they refuse was measured, or (rustls's
+// keys) is said by its documentation. The versions: Python 3.13,
 // OpenSSL 3.0, Node 20 to 26, Go 1.26, Java 17 and 25, GnuTLS 3.7, rustls as in
 // Deno 2.9, Firefox 153, Chromium 156.
 const (
@@ -88,8 +88,14 @@ var lintRules = []lintRule{
 	}, []string{python}},
 	{"expired", "it has expired", func(c *x509.Certificate, l *lint) bool { return l.now.After(c.NotAfter) }, []string{all}},
 	{"not_yet_valid", "it is not valid yet; is the clock right?", func(c *x509.Certificate, l *lint) bool { return l.now.Before(c.NotBefore) }, []string{all}},
-	{"weak_key", "its key is weak: RSA under 2048 bits, or a curve under 256", func(c *x509.Certificate, _ *lint) bool { return weakKey(c) },
-		[]string{openSSL, gnuTLS, rustls, goLang}},
+	{"weak_key", "its RSA key has under 2048 bits", func(c *x509.Certificate, _ *lint) bool {
+		key, ok := c.PublicKey.(*rsa.PublicKey)
+		return ok && key.N.BitLen() < 2048
+	}, []string{openSSL, rustls}}, // OpenSSL at security level 2, the default of Debian and of OpenSSL 3.2
+	{"weak_curve", "its key is on a curve of under 256 bits", func(c *x509.Certificate, _ *lint) bool {
+		key, ok := c.PublicKey.(*ecdsa.PublicKey)
+		return ok && key.Curve.Params().BitSize < 256
+	}, []string{rustls}},
 	// A root's own signature is not checked: it is trusted, not verified.
 	{"weak_signature", "it is signed with MD5 or SHA-1", func(c *x509.Certificate, _ *lint) bool {
 		return !selfIssued(c) && slices.Contains([]x509.SignatureAlgorithm{x509.MD5WithRSA, x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1}, c.SignatureAlgorithm)
@@ -129,18 +135,6 @@ func LintFile(path string, now time.Time) (int, []Finding, error) {
 }
 
 func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }
-
-func weakKey(c *x509.Certificate) bool {
-	switch key := c.PublicKey.(type) {
-	case *rsa.PublicKey:
-		return key.N.BitLen() < 2048
-	case *ecdsa.PublicKey:
-		return key.Curve.Params().BitSize < 256
-	case ed25519.PublicKey:
-		return false
-	}
-	return true
-}
 
 // extension returns the one with that identifier, nil for none.
 func extension(c *x509.Certificate, id asn1.ObjectIdentifier) *pkix.Extension {

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -98,11 +99,21 @@ func (s *policyStore) store(p *policies) error {
 	if len(document) == 0 {
 		return os.Remove(s.file)
 	}
-	raw, err := json.MarshalIndent(document, "", "  ")
+	raw, err := encode(document, "  ")
 	if err != nil {
 		return err
 	}
-	return replaceFile(s.file, append(raw, '\n'), before)
+	return replaceFile(s.file, raw, before)
+}
+
+// encode writes a value as it was: json.Marshal would escape <, > and &.
+func encode(value any, indent string) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", indent)
+	err := enc.Encode(value)
+	return b.Bytes(), err
 }
 
 // put sets a member, or removes an empty one.
@@ -114,7 +125,7 @@ func put(o object, member string, value any, empty bool) (object, error) {
 		delete(o, member)
 		return o, nil
 	}
-	raw, err := json.Marshal(value)
+	raw, err := encode(value, "")
 	o[member] = raw
 	return o, err
 }

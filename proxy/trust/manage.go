@@ -142,12 +142,12 @@ func (m *Manager) Install(p *Place) (Report, error) {
 			return r, err
 		}
 	}
-	if err := m.act(p); err != nil {
+	done, err := m.act(p)
+	if err != nil {
 		return r, err
 	}
-	r = m.Status(p)
-	r.Changed = true
-	return r, nil
+	done.Managed, done.Changed = true, true
+	return done, nil
 }
 
 // renew notes that a store which points at our files has the anchor by them.
@@ -168,8 +168,9 @@ func (r Report) refusal() error {
 	return &StateError{r}
 }
 
-// act installs into a store that holds nothing of ours.
-func (m *Manager) act(p *Place) error {
+// act installs into a store that holds nothing of ours, and says how it stands
+// then.
+func (m *Manager) act(p *Place) (Report, error) {
 	e := &Entry{Store: p.Store, Place: p.Path, Name: p.name, CA: Fingerprint(m.Anchor.Cert), File: m.Anchor.File, Since: time.Now().UTC().Truncate(time.Second)}
 	err := m.journal.begin(e, p.files)
 	if err == nil && len(p.files) > 0 {
@@ -178,18 +179,19 @@ func (m *Manager) act(p *Place) error {
 	if err == nil {
 		err = p.add(m.Anchor)
 	}
+	var r Report
 	if err == nil {
-		if r := p.look(m.Anchor, time.Now()); r.err != nil {
+		if r = p.look(m.Anchor, time.Now()); r.err != nil {
 			err = r.err
 		} else if r.State != Trusted {
 			err = fmt.Errorf("after the act it does not trust the CA: %s %s", r.State, r.Detail)
 		}
 	}
 	if err == nil {
-		return m.journal.finish(e)
+		return r, m.journal.finish(e)
 	}
 	err = fmt.Errorf("%s: %s: %w", p.Store, p.Path, err)
-	return errors.Join(err, m.putBack(p, e))
+	return r, errors.Join(err, m.putBack(p, e))
 }
 
 // putBack undoes an act that failed.

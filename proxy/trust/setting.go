@@ -32,7 +32,11 @@ type setting struct {
 	tool string
 	// ask makes the tool say what it reads from the file; nil where no tool can.
 	ask func(file string) helper
+	// answers finds the value in what the tool prints, as group 1.
+	answers *regexp.Regexp
 }
+
+var wholeLine = regexp.MustCompile(`^(.*)\n$`)
 
 func bundleOf(a *Anchor) string    { return a.Bundle }
 func javaStoreOf(a *Anchor) string { return a.JavaStore }
@@ -98,6 +102,7 @@ var settings = []setting{
 		ask: func(file string) helper {
 			return helper{argv: []string{"npm", "config", "get", "cafile", "--userconfig", file}, env: []string{"npm_config_cafile=", "NPM_CONFIG_CAFILE=", "npm_config_logs_max=0"}}
 		},
+		answers: wholeLine,
 	},
 	{
 		store: "pip",
@@ -116,8 +121,10 @@ var settings = []setting{
 		lines:  line("cert = %s"),
 		value:  bundleOf,
 		ask: func(file string) helper {
-			return helper{argv: []string{"pip", "--disable-pip-version-check", "config", "get", "global.cert"}, env: []string{"PIP_CONFIG_FILE=" + file, "PIP_CERT="}}
+			// "config get" does not look into PIP_CONFIG_FILE (pip 23.2).
+			return helper{argv: []string{"pip", "--disable-pip-version-check", "config", "list"}, env: []string{"PIP_CONFIG_FILE=" + file}}
 		},
+		answers: regexp.MustCompile(`(?m)^global\.cert='(.*)'$`),
 	},
 	{
 		store:  "git",
@@ -129,6 +136,7 @@ var settings = []setting{
 		ask: func(file string) helper {
 			return helper{argv: []string{"git", "config", "--file", file, "--includes", "--get", "http.sslCAInfo"}}
 		},
+		answers: wholeLine,
 	},
 	{
 		store: "conda",
@@ -147,6 +155,7 @@ var settings = []setting{
 		ask: func(file string) helper {
 			return helper{argv: []string{"conda", "config", "--file", file, "--get", "ssl_verify"}}
 		},
+		answers: regexp.MustCompile(`(?m)^--set ssl_verify (.*)$`),
 	},
 }
 
@@ -311,7 +320,10 @@ func (s *settingStore) answer() string {
 	if err != nil {
 		return ""
 	}
-	return strings.TrimPrefix(strings.TrimSpace(string(out)), "--set ssl_verify ") // conda answers with a command
+	if m := s.answers.FindSubmatch(out); m != nil {
+		return strings.TrimSpace(string(m[1]))
+	}
+	return ""
 }
 
 func (s *settingStore) add(a *Anchor) error {
