@@ -252,16 +252,16 @@ func (t *trusting) installOne(p *trust.Place) (trust.Report, error) {
 
 // asAdministrator is the command for who may: with this user's CA.
 func (t *trusting) asAdministrator(verb, store string) string {
-	command := fmt.Sprintf("sudo %s trust %s --store %s", quoteWord(program()), verb, store)
+	command := fmt.Sprintf("sudo %s trust %s --store %s", quoteWord(sudoName()), verb, store)
 	if a := t.manager.Anchor; a != nil {
 		command += " --ca " + quoteWord(a.File)
 	}
 	return command
 }
 
-// program is how sudo finds us: by name in the directories of its usual
+// sudoName is how sudo finds us: by name in the directories of its usual
 // secure_path, else by path.
-func program() string {
+func sudoName() string {
 	path, err := os.Executable()
 	if err != nil {
 		return "agentproxy"

@@ -21,7 +21,7 @@ type layout struct {
 	// value winning: the lines go to the end, with a header of their own.
 	atEnd bool
 	// keys match a line that sets what our lines set, with the value as group 1.
-	keys *regexp.Regexp
+	keys func() *regexp.Regexp
 }
 
 // document is a configuration file taken apart in lines.
@@ -63,7 +63,7 @@ func (d document) block() (from, to int, ok bool) {
 	return from, from + n + 1, n > 0
 }
 
-var header = regexp.MustCompile(`^\s*\[\s*([^\]]*?)\s*\]`)
+var header = pattern(`^\s*\[\s*([^\]]*?)\s*\]`)
 
 // setting finds the first line outside our block that sets one of the keys, and
 // its value; -1 for none.
@@ -74,7 +74,7 @@ func (d document) setting(l layout) (line int, value string) {
 		if i >= from && i < to {
 			continue
 		}
-		if m := header.FindStringSubmatch(text); m != nil && l.section != "" {
+		if m := header().FindStringSubmatch(text); m != nil && l.section != "" {
 			// Only git's sections come again, in any case, with a key behind the header.
 			inside = m[1] == l.section || l.atEnd && strings.EqualFold(m[1], l.section)
 			text = text[len(m[0]):]
@@ -82,7 +82,7 @@ func (d document) setting(l layout) (line int, value string) {
 		if !inside {
 			continue
 		}
-		if m := l.keys.FindStringSubmatch(text); m != nil {
+		if m := l.keys().FindStringSubmatch(text); m != nil {
 			return i, strings.Trim(strings.TrimSpace(m[1]), `"'`)
 		}
 	}
@@ -94,7 +94,7 @@ func (d document) insert(l layout, lines []string) document {
 	at := -1
 	if l.section != "" && !l.atEnd {
 		at = slices.IndexFunc(d.lines, func(text string) bool {
-			m := header.FindStringSubmatch(text)
+			m := header().FindStringSubmatch(text)
 			return m != nil && m[1] == l.section
 		})
 	}
@@ -119,7 +119,7 @@ func (d document) remove() document {
 	}
 	var keep []string
 	for _, text := range d.lines[from:to] {
-		if header.MatchString(text) && needed(d.lines[to:]) {
+		if header().MatchString(text) && needed(d.lines[to:]) {
 			keep = append(keep, text)
 		}
 	}
@@ -134,7 +134,7 @@ func needed(lines []string) bool {
 		if text == "" || strings.HasPrefix(text, "#") || strings.HasPrefix(text, ";") {
 			continue
 		}
-		return !header.MatchString(text)
+		return !header().MatchString(text)
 	}
 	return false
 }

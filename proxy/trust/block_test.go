@@ -2,7 +2,6 @@ package trust
 
 import (
 	"bytes"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -10,9 +9,9 @@ import (
 )
 
 var (
-	plain = layout{keys: regexp.MustCompile(`^cafile=(.*)`)}
-	ini   = layout{section: "global", keys: regexp.MustCompile(`^\s*cert\s*=\s*(.*)`)}
-	again = layout{section: "http", atEnd: true, keys: regexp.MustCompile(`(?i)^\s*sslcainfo\s*=\s*(.*)`)}
+	plain = layout{keys: pattern(`^cafile=(.*)`)}
+	ini   = layout{section: "global", keys: pattern(`^\s*cert\s*=\s*(.*)`)}
+	again = layout{section: "http", atEnd: true, keys: pattern(`(?i)^\s*sslcainfo\s*=\s*(.*)`)}
 )
 
 func block(lines ...string) string {

@@ -381,6 +381,11 @@ func TestFirefoxPolicies(t *testing.T) {
 	}
 }
 
+func onDatabase(db string, stdin []byte, args ...string) error {
+	_, err := certutil(db, stdin, args...)
+	return err
+}
+
 func TestNSSIsReplacedNeverDoubled(t *testing.T) {
 	if !have(t, "certutil", "the user's NSS database") {
 		return
@@ -404,17 +409,17 @@ func TestNSSIsReplacedNeverDoubled(t *testing.T) {
 	}
 	// A browser's own change in between stays.
 	other := proxytest.NewCA(t, "other")
-	must(t, certutil(db, other.PEM(), "-A", "-n", "other", "-t", "C,,", "-a"))
+	must(t, onDatabase(db, other.PEM(), "-A", "-n", "other", "-t", "C,,", "-a"))
 	if r := m.remove("nss"); r.Exact {
 		t.Error("called exact")
 	}
 	if got := trusted(t, db); strings.Contains(got, "agentproxy") || !strings.Contains(got, "other") {
 		t.Errorf("left\n%s", got)
 	}
-	must(t, certutil(db, nil, "-D", "-n", "other"))
+	must(t, onDatabase(db, nil, "-D", "-n", "other"))
 
 	// Another's certificate under our name is told, and left.
-	must(t, certutil(db, other.PEM(), "-A", "-n", m.Anchor.Name(), "-t", "C,,", "-a"))
+	must(t, onDatabase(db, other.PEM(), "-A", "-n", m.Anchor.Name(), "-t", "C,,", "-a"))
 	r, err := m.Install(m.place("nss"))
 	if r.State != Foreign || err == nil || !strings.Contains(r.Fix, "certutil") {
 		t.Errorf("%+v, %v", r, err)

@@ -1,7 +1,6 @@
 package trust
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/pem"
@@ -10,7 +9,6 @@ import (
 	"hash"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -136,29 +134,24 @@ func once(dir string, make func(tmp string) error) error {
 // one if it is told so.
 func fill(db string, create bool, certs [][]byte) error {
 	if create {
-		if err := certutil(db, nil, "-N", "--empty-password"); err != nil {
+		if _, err := certutil(db, nil, "-N", "--empty-password"); err != nil {
 			return err
 		}
 	}
 	for i, raw := range certs {
 		text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})
-		if err := certutil(db, text, "-A", "-n", fmt.Sprintf("agentproxy %d", i), "-t", "C,,", "-a"); err != nil {
+		if _, err := certutil(db, text, "-A", "-n", fmt.Sprintf("agentproxy %d", i), "-t", "C,,", "-a"); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// certutil runs it on a database; its own words are the error's.
-func certutil(db string, stdin []byte, args ...string) error {
-	path, err := exec.LookPath("certutil")
-	if err != nil {
-		return ErrNoCertutil
+// certutil runs it on a database and returns what it prints.
+func certutil(db string, stdin []byte, args ...string) ([]byte, error) {
+	path := program("certutil")
+	if path == "" {
+		return nil, ErrNoCertutil
 	}
-	cmd := exec.Command(path, append([]string{"-d", "sql:" + db}, args...)...)
-	cmd.Stdin = bytes.NewReader(stdin)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("certutil: %w: %s", err, bytes.TrimSpace(out))
-	}
-	return nil
+	return helper{argv: append([]string{path, "-d", "sql:" + db}, args...), stdin: stdin}.run()
 }

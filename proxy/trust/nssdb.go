@@ -67,28 +67,24 @@ func nssPlace(store, dir, name string) *Place {
 
 type nssStore struct{ dir, name string }
 
-func (s *nssStore) certutil(stdin []byte, args ...string) ([]byte, error) {
-	return helper{argv: append([]string{program("certutil"), "-d", "sql:" + s.dir}, args...), stdin: stdin}.run()
-}
-
 // read asks certutil for what is under our name; without the flag C it is there
 // and not trusted for servers, which is as good as not there.
 func (s *nssStore) read() (holding, error) {
 	var h holding
-	list, err := s.certutil(nil, "-L")
+	list, err := certutil(s.dir, nil, "-L")
 	if err != nil {
 		return h, err
 	}
 	if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(s.name) + `\s+\S*C\S*,\S*,\S*\s*$`).Match(list) {
 		return h, nil
 	}
-	out, err := s.certutil(nil, "-L", "-n", s.name, "-a")
+	out, err := certutil(s.dir, nil, "-L", "-n", s.name, "-a")
 	h.named = ca.ParseCertificates(out)
 	return h, err
 }
 
 func (s *nssStore) add(a *Anchor) error {
-	_, err := s.certutil(ca.EncodePEM(a.Cert), "-A", "-n", s.name, "-t", "C,,", "-a")
+	_, err := certutil(s.dir, ca.EncodePEM(a.Cert), "-A", "-n", s.name, "-t", "C,,", "-a")
 	return err
 }
 
@@ -98,7 +94,7 @@ func (s *nssStore) take() error {
 		if err != nil || len(h.named) == 0 {
 			return err
 		}
-		if _, err := s.certutil(nil, "-D", "-n", s.name); err != nil {
+		if _, err := certutil(s.dir, nil, "-D", "-n", s.name); err != nil {
 			return err
 		}
 	}

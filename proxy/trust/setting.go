@@ -33,10 +33,10 @@ type setting struct {
 	// ask makes the tool say what it reads from the file; nil where no tool can.
 	ask func(file string) helper
 	// answers finds the value in what the tool prints, as group 1.
-	answers *regexp.Regexp
+	answers func() *regexp.Regexp
 }
 
-var wholeLine = regexp.MustCompile(`^(.*)\n$`)
+var wholeLine = pattern(`^(.*)\n$`)
 
 func bundleOf(a *Anchor) string    { return a.Bundle }
 func javaStoreOf(a *Anchor) string { return a.JavaStore }
@@ -59,7 +59,7 @@ var settings = []setting{
 			return filepath.Join(w.Home, ".bazelrc")
 		},
 		also:   noneBeside,
-		layout: layout{keys: regexp.MustCompile(`^\s*startup\b.*-Djavax\.net\.ssl\.trustStore=(\S+)`)},
+		layout: layout{keys: pattern(`^\s*startup\b.*-Djavax\.net\.ssl\.trustStore=(\S+)`)},
 		lines: func(value string) []string {
 			return []string{
 				`startup "--host_jvm_args=-Djavax.net.ssl.trustStore=` + value + `"`,
@@ -83,7 +83,7 @@ var settings = []setting{
 			return filepath.Join(w.Home, ".boto")
 		},
 		also:   func(w *World) []string { return []string{filepath.Join(w.Root, "/etc/boto.cfg")} },
-		layout: layout{section: "Boto", keys: regexp.MustCompile(`(?i)^\s*ca_certificates_file\s*[=:]\s*(.*)`)},
+		layout: layout{section: "Boto", keys: pattern(`(?i)^\s*ca_certificates_file\s*[=:]\s*(.*)`)},
 		lines:  line("ca_certificates_file = %s"),
 		value:  bundleOf,
 	},
@@ -96,7 +96,7 @@ var settings = []setting{
 			return filepath.Join(w.Home, ".npmrc")
 		},
 		also:   noneBeside,
-		layout: layout{keys: regexp.MustCompile(`^\s*(?:cafile|ca|ca\[\])\s*=\s*(.*)`)},
+		layout: layout{keys: pattern(`^\s*(?:cafile|ca|ca\[\])\s*=\s*(.*)`)},
 		lines:  line("cafile=%s"),
 		value:  bundleOf,
 		ask: func(file string) helper {
@@ -117,20 +117,20 @@ var settings = []setting{
 			return filepath.Join(w.xdg("XDG_CONFIG_HOME", ".config"), "pip", "pip.conf")
 		},
 		also:   func(w *World) []string { return []string{filepath.Join(w.Home, ".pip", "pip.conf")} },
-		layout: layout{section: "global", keys: regexp.MustCompile(`(?i)^\s*cert\s*[=:]\s*(.*)`)},
+		layout: layout{section: "global", keys: pattern(`(?i)^\s*cert\s*[=:]\s*(.*)`)},
 		lines:  line("cert = %s"),
 		value:  bundleOf,
 		ask: func(file string) helper {
 			// "config get" does not look into PIP_CONFIG_FILE (pip 23.2).
 			return helper{argv: []string{"pip", "--disable-pip-version-check", "config", "list"}, env: []string{"PIP_CONFIG_FILE=" + file}}
 		},
-		answers: regexp.MustCompile(`(?m)^global\.cert='(.*)'$`),
+		answers: pattern(`(?m)^global\.cert='(.*)'$`),
 	},
 	{
 		store:  "git",
 		file:   gitFile,
 		also:   func(w *World) []string { return gitFiles(w) },
-		layout: layout{section: "http", atEnd: true, keys: regexp.MustCompile(`(?i)^\s*sslcainfo\s*=\s*(.*)`)},
+		layout: layout{section: "http", atEnd: true, keys: pattern(`(?i)^\s*sslcainfo\s*=\s*(.*)`)},
 		lines:  func(value string) []string { return []string{"\tsslCAInfo = " + quoted(value)} },
 		value:  bundleOf,
 		ask: func(file string) helper {
@@ -149,13 +149,13 @@ var settings = []setting{
 		also: func(w *World) []string {
 			return w.user(".config/conda/.condarc", ".conda/.condarc", ".condarc.d/*.yml")
 		},
-		layout: layout{keys: regexp.MustCompile(`^["']?(?:ssl_verify|verify_ssl)["']?\s*:\s*(.*)`)},
+		layout: layout{keys: pattern(`^["']?(?:ssl_verify|verify_ssl)["']?\s*:\s*(.*)`)},
 		lines:  func(value string) []string { return []string{"ssl_verify: " + quoted(value)} },
 		value:  bundleOf,
 		ask: func(file string) helper {
 			return helper{argv: []string{"conda", "config", "--file", file, "--get", "ssl_verify"}}
 		},
-		answers: regexp.MustCompile(`(?m)^--set ssl_verify (.*)$`),
+		answers: pattern(`(?m)^--set ssl_verify (.*)$`),
 	},
 }
 
@@ -275,7 +275,7 @@ func (f *found) judge(r Report, a *Anchor) Report {
 	if a != nil {
 		want = f.of.wanted(a)
 	}
-	lines := slices.DeleteFunc(slices.Clone(f.inside), header.MatchString)
+	lines := slices.DeleteFunc(slices.Clone(f.inside), header().MatchString)
 	switch {
 	case f.file != "" && (f.inside != nil || f.value != want):
 		r.State, r.Detail = Taken, fmt.Sprintf("%s:%d says %s", f.file, f.line, f.key)
@@ -320,7 +320,7 @@ func (s *settingStore) answer() string {
 	if err != nil {
 		return ""
 	}
-	if m := s.answers.FindSubmatch(out); m != nil {
+	if m := s.answers().FindSubmatch(out); m != nil {
 		return strings.TrimSpace(string(m[1]))
 	}
 	return ""
@@ -332,7 +332,7 @@ func (s *settingStore) add(a *Anchor) error {
 		return err
 	}
 	d := parseDocument(raw)
-	if s.store == "conda" && slices.ContainsFunc(d.lines, notPlainYAML.MatchString) {
+	if s.store == "conda" && slices.ContainsFunc(d.lines, notPlainYAML().MatchString) {
 		return fmt.Errorf("it is not one plain mapping, and is left to you; add: %s", s.lines(s.wanted(a))[0])
 	}
 	if s.copy != "" {
@@ -349,7 +349,7 @@ func (s *settingStore) add(a *Anchor) error {
 
 // notPlainYAML are the lines of a document behind which nothing can be added: in
 // braces, or one of several.
-var notPlainYAML = regexp.MustCompile(`^(\{|\.\.\.|---\s*\S)`)
+var notPlainYAML = pattern(`^(\{|\.\.\.|---\s*\S)`)
 
 // take removes our lines, or one that says the same: some tools write their
 // file anew, without comments.

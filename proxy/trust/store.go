@@ -155,6 +155,9 @@ func (p *Place) judge(h holding, a *Anchor, now time.Time) Report {
 
 // look reads and judges a place.
 func (p *Place) look(a *Anchor, now time.Time) Report {
+	if p.name == "" { // without a CA nothing can be ours
+		return Report{Store: p.Store, Place: p.Path, State: Absent}
+	}
 	if p.lacking != "" {
 		return Report{Store: p.Store, Place: p.Path, State: Unavailable, Detail: p.lacking, Fix: p.get}
 	}

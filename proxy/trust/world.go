@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/ca"
@@ -58,6 +59,12 @@ func (w *World) xdg(variable, byDefault string) string {
 	return filepath.Join(w.Home, byDefault)
 }
 
+// pattern is a regular expression that is compiled when it is first used: every
+// start of exec would pay for it.
+func pattern(text string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
+}
+
 // Anchor is what stores are made to trust.
 type Anchor struct {
 	Cert *x509.Certificate
@@ -71,9 +78,9 @@ type Anchor struct {
 func (a *Anchor) Name() string { return name(a.Cert) }
 
 // keyWord is the last word of our CAs' names, a part of their key's digest.
-var keyWord = regexp.MustCompile(` [0-9a-f]{8}$`)
+var keyWord = pattern(` [0-9a-f]{8}$`)
 
-var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
+var notInNames = pattern(`[^a-z0-9]+`)
 
 func name(c *x509.Certificate) string {
 	text := c.Subject.CommonName
@@ -81,9 +88,9 @@ func name(c *x509.Certificate) string {
 		text = c.Subject.String()
 	}
 	if ours(c) {
-		text = strings.TrimPrefix(keyWord.ReplaceAllString(text, ""), ca.NamePrefix)
+		text = strings.TrimPrefix(keyWord().ReplaceAllString(text, ""), ca.NamePrefix)
 	}
-	return "agentproxy-" + strings.Trim(notInNames.ReplaceAllString(strings.ToLower(text), "-"), "-")
+	return "agentproxy-" + strings.Trim(notInNames().ReplaceAllString(strings.ToLower(text), "-"), "-")
 }
 
 // ours recognises a CA that an agentproxy made, by its name.
