@@ -195,7 +195,7 @@ func sayVerdict(v verdict.Verdict, verbose bool) {
 		say("%s", v.Advice)
 	}
 	if v.Class == profiles.PolicyDenied {
-		say("do not retry or route around it; what is known of the host: agentproxy why %s", v.Host)
+		say("do not retry or route around it; hand your administrator: agentproxy report")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -176,8 +177,14 @@ func (r *execution) unlearn(a attempt) {
 // verdictVariable, set to "json", makes the verdict one JSON object on stderr.
 const verdictVariable = "AGENTPROXY_VERDICT"
 
-// conclude says why the command failed.
+// conclude says why the command failed, and remembers it.
 func (r *execution) conclude(a attempt) error {
+	if a.verdict.Class != profiles.None {
+		entry := verdict.Entry{Time: time.Now().UTC(), Command: filepath.Base(r.argv[0]), Verdict: a.verdict}
+		if err := verdict.Remember(stateDir(), entry); err != nil && r.flags.verbose {
+			say("%s", err)
+		}
+	}
 	if r.flags.verdictFile != "" {
 		data, err := json.Marshal(a.verdict)
 		if err != nil {
