@@ -13,11 +13,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/profiles/probe"
 	"github.com/agentproxy/agentproxy/proxy/attach"
+	"github.com/agentproxy/agentproxy/proxy/ca"
 	"github.com/agentproxy/agentproxy/proxy/canary"
+	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/status"
 	"github.com/agentproxy/agentproxy/wrap"
 	"github.com/agentproxy/agentproxy/wrap/doctor"
@@ -83,21 +86,44 @@ func (d *doctorRun) run(ctx context.Context, tools []string) error {
 	defer attached.Close()
 	sayNotice(tunnel)
 	d.tunnel = tunnel
-	rows, err := d.examine(ctx, patients)
-	if err != nil {
+	found := examination{}
+	if found.Tools, err = d.examine(ctx, patients); err != nil {
+		return err
+	}
+	if found.CA, err = defects(tunnel); err != nil {
 		return err
 	}
 	if d.asJSON {
-		if err := json.NewEncoder(os.Stdout).Encode(rows); err != nil {
+		if err := json.NewEncoder(os.Stdout).Encode(found); err != nil {
 			return err
 		}
 	} else {
-		printDoctor(os.Stdout, rows)
+		printDoctor(os.Stdout, found)
 	}
-	if slices.ContainsFunc(rows, func(r doctor.Row) bool { return r.Verdict != doctor.Works }) {
+	if len(found.CA) > 0 || slices.ContainsFunc(found.Tools, func(r doctor.Row) bool { return r.Verdict != doctor.Works }) {
 		return errUnwell
 	}
 	return nil
+}
+
+// examination is what doctor found.
+type examination struct {
+	Tools []doctor.Row `json:"tools"`
+	// CA are the defects of the authorities that sign in the tunnel: ours, and
+	// those of an upstream.
+	CA []ca.Finding `json:"ca,omitempty"`
+}
+
+func defects(t *attach.Tunnel) ([]ca.Finding, error) {
+	var all []ca.Finding
+	for _, file := range append([]string{filepath.Join(t.Dir, rundir.CertFile)}, t.Record.CAs...) {
+		_, findings, err := ca.LintFile(file, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, findings...)
+	}
+	return all, nil
 }
 
 // installed returns the tools that are here and have a trial, those named or

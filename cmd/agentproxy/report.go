@@ -18,7 +18,6 @@ import (
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/ca"
 	"github.com/agentproxy/agentproxy/proxy/config"
-	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/status"
 	"github.com/agentproxy/agentproxy/wrap"
 	"github.com/agentproxy/agentproxy/wrap/classify"
@@ -104,12 +103,8 @@ func gather(ctx context.Context, options attach.Options, tunnel *attach.Tunnel) 
 	if r.Tunnel, err = tunnel.Status(ctx); err != nil {
 		return nil, err
 	}
-	for _, file := range append([]string{filepath.Join(tunnel.Dir, rundir.CertFile)}, tunnel.Record.CAs...) {
-		_, findings, err := ca.LintFile(file, time.Now())
-		if err != nil {
-			return nil, err
-		}
-		r.CA = append(r.CA, findings...)
+	if r.CA, err = defects(tunnel); err != nil {
+		return nil, err
 	}
 	e := execution{options: options, argv: []string{"true"}, environ: os.Environ()}
 	e.survey = e.look()

@@ -302,10 +302,10 @@ func printReason(w io.Writer, r reason) {
 
 // printDoctor draws the table of tried tools, and below it what mends those
 // that do not work.
-func printDoctor(w io.Writer, rows []doctor.Row) {
+func printDoctor(w io.Writer, found examination) {
 	p := newPalette(w)
 	fmt.Fprintf(w, "  %-14s %-12s %-11s %-9s %s\n", "tool", "version", "proxy", "trust", "verdict")
-	for _, r := range rows {
+	for _, r := range found.Tools {
 		mark := p.good("✓")
 		if r.Verdict != doctor.Works {
 			mark = p.bad("✗")
@@ -320,6 +320,12 @@ func printDoctor(w io.Writer, rows []doctor.Row) {
 		}
 		if r.Said != "" {
 			fmt.Fprintf(w, "    it said: %s\n", r.Said)
+		}
+	}
+	for _, f := range found.CA {
+		fmt.Fprintf(w, "%s CA %s: %s (%s)\n", p.bad("✗"), f.Code, f.Detail, f.Subject)
+		if len(f.Refused) > 0 {
+			fmt.Fprintf(w, "    refused by: %s\n", strings.Join(f.Refused, ", "))
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/env"
 	"github.com/agentproxy/agentproxy/proxy/canary"
 	"github.com/agentproxy/agentproxy/proxy/status"
 	"github.com/agentproxy/agentproxy/wrap"
@@ -123,13 +124,18 @@ func Judge(row *Row, seen Seen, p wrap.Plan) {
 		row.Proxy, row.Verdict = "ignored", Ignored
 		row.Fix = "give it the tunnel by its own option: $HTTPS_PROXY; what it gets: agentproxy exec --dry-run -- " + row.Tool
 	}
-	if better := obstacle(p); better != "" {
+	if better := obstacle(p, row.Proxy != "tunnel"); better != "" {
 		row.Fix = better
 	}
 }
 
 // obstacle is what the plan knows to stand in the way.
-func obstacle(p wrap.Plan) string {
+func obstacle(p wrap.Plan, unseen bool) string {
+	for entry := range strings.SplitSeq(env.Get(p.Environ, "NO_PROXY"), ",") {
+		if unseen && entry != "" && (entry == "*" || strings.HasSuffix("."+canary.Domain, "."+strings.TrimPrefix(entry, "."))) {
+			return "NO_PROXY lists " + entry + ", so this trial goes past the tunnel; unset it"
+		}
+	}
 	for _, c := range p.Conflicts {
 		if !c.Overruled && c.Is != "insecure" {
 			return c.Code + " in " + c.File + ": " + c.Advice
