@@ -129,7 +129,10 @@ type Argv struct {
 	// UnlessMatch is the same for an argument of any form: one that names a
 	// loopback address, say.
 	UnlessMatch Pattern `toml:"unless_match"`
-	Reason      string  `toml:"reason"`
+	// Told is true for what changes more than where the tool connects: exec says
+	// that it has added it.
+	Told   bool   `toml:"told"`
+	Reason string `toml:"reason"`
 	Where
 }
 

@@ -67,6 +67,8 @@ type Change struct {
 type Arguments struct {
 	Insert []string `json:"insert"`
 	Reason string   `json:"reason"`
+	// Told is true when users are to hear of it.
+	Told bool `json:"-"`
 }
 
 // NewPlan is a pure function from the input to the plan.
@@ -269,7 +271,7 @@ func (w *planner) arguments(list []profiles.PlacedArgv) {
 			insert = append(insert, w.expand(t))
 		}
 		w.plan.Argv = slices.Insert(w.plan.Argv, a.Index+1, insert...)
-		w.plan.Arguments = append(w.plan.Arguments, Arguments{insert, a.Reason})
+		w.plan.Arguments = append(w.plan.Arguments, Arguments{insert, a.Reason, a.Told})
 	}
 	slices.Reverse(w.plan.Arguments)
 }

@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -150,8 +151,14 @@ func sayFailures(list []*status.Failure, output *wrap.Output) {
 	}
 }
 
-// sayPlan warns of what switches verification off.
+// sayPlan warns of what switches verification off, and tells of arguments that
+// change more than where a tool connects.
 func sayPlan(p wrap.Plan) {
+	for _, a := range p.Arguments {
+		if a.Told {
+			say("added: %s … (%d arguments; all of them: agentproxy exec --dry-run -- %s)", a.Insert[0], len(a.Insert), filepath.Base(p.Argv[0]))
+		}
+	}
 	for _, i := range p.Insecure {
 		if i.Variable != "" {
 			say("%s switches verification off; dropped for this command, which works without", i.Text)
