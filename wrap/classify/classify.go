@@ -115,15 +115,15 @@ func (c *Classifier) judge(around []line, at int) {
 	})
 	text := excerpt(readable(around[at].text), c.rules.filter)
 	best, ok := c.surest(text, near)
-	of := around[at : at+1]
+	ok = ok && !c.quoted(around[at])
 	message := wrapped(around, at)
 	for _, w := range message.together() {
 		m, found := c.surest(w.text, near)
-		if found && m.from < w.to && w.from < m.to && (!ok || m.Sure() > best.Sure()) {
-			best, ok, text, of = m, true, w.text, message.lines
+		own := found && m.from < w.to && w.from < m.to
+		if own && (!ok || m.Sure() > best.Sure()) && !slices.ContainsFunc(message.lines, c.quoted) {
+			best, ok, text = m, true, w.text
 		}
 	}
-	ok = ok && !slices.ContainsFunc(of, c.quoted)
 	if ok {
 		c.evidence.add(best, text, near)
 	}
