@@ -161,11 +161,11 @@ func TestRedact(t *testing.T) {
 func TestChunks(t *testing.T) {
 	o := known(t)
 	var all strings.Builder
-	for _, s := range samples(t, "testdata/dev.jsonl") {
+	for _, s := range samples(t, "testdata/dev.jsonl")[:80] {
 		all.WriteString(s.Text + "\n")
 	}
 	want := verdictOf(t, o, all.String(), Status{})
-	for _, size := range []int{1, 7, 511, 4096, 65537} {
+	for _, size := range []int{1, 511, 65537} {
 		c := New(o)
 		c.use(rulesOf(t, o))
 		for rest := []byte(all.String()); len(rest) > 0; {

@@ -21,8 +21,8 @@ func hostIs(kind, host string) bool {
 	switch kind {
 	case "local":
 		return isLocal(host)
-	case "remote":
-		return host != "" && !isLocal(host)
+	case "remote": // names without a dot are services of the user's own
+		return strings.ContainsAny(host, ".:") && !isLocal(host)
 	}
 	return true
 }

@@ -162,20 +162,38 @@ type match struct {
 	from, to int
 }
 
+// maxTries is at how many places of a text a rule is tried.
+const maxTries = 4
+
 // holds tells whether a rule matches; around is for its conditions on the
 // lines nearby.
 func (r rule) holds(text string, around func() string) (match, bool) {
-	re := r.Match.Regexp()
-	at := re.FindStringSubmatchIndex(text)
-	if at == nil || found(r.Unless, text) {
-		return match{}, false
+	for from, try := 0, 0; try < maxTries; try++ {
+		at := r.Match.Regexp().FindStringSubmatchIndex(text[from:])
+		if at == nil || try == 0 && found(r.Unless, text) {
+			return match{}, false
+		}
+		for i := range at {
+			if at[i] >= 0 {
+				at[i] += from
+			}
+		}
+		if m, ok := r.limited(text, at); ok {
+			near := r.Near == "" || r.Near.LineRegexp().MatchString(around())
+			return m, near && (r.UnlessNear == "" || !r.UnlessNear.LineRegexp().MatchString(around()))
+		}
+		from = at[0] + 1
 	}
+	return match{}, false
+}
+
+// limited tells whether what was matched at a place is within the rule's limits
+// for hosts and ports.
+func (r rule) limited(text string, at []int) (match, bool) {
+	re := r.Match.Regexp()
 	m := match{rule: r, host: group(re, text, at, "host"), from: at[0], to: at[1]}
 	asked, port := group(re, text, at, "asked"), group(re, text, at, "port")
 	if !hostIs(r.Host, m.host) || !portIs(r.Port, port) || asked != "" && asked == m.host {
-		return match{}, false
-	}
-	if r.Near != "" && !r.Near.LineRegexp().MatchString(around()) || r.UnlessNear != "" && r.UnlessNear.LineRegexp().MatchString(around()) {
 		return match{}, false
 	}
 	if asked != "" {
