@@ -115,12 +115,13 @@ func (c *Classifier) judge(around []line, at int) {
 	})
 	text := excerpt(readable(around[at].text), c.rules.filter)
 	best, ok := c.surest(text, near)
-	ok = ok && !c.quoted(around[at])
+	quoted := func(l line) bool { return c.quoted(l, near) }
+	ok = ok && !quoted(around[at])
 	message := wrapped(around, at)
 	for _, w := range message.together() {
 		m, found := c.surest(w.text, near)
 		own := found && m.from < w.to && w.from < m.to
-		if own && (!ok || m.Sure() > best.Sure()) && !slices.ContainsFunc(message.lines, c.quoted) {
+		if own && (!ok || m.Sure() > best.Sure()) && !slices.ContainsFunc(message.lines, quoted) {
 			best, ok, text = m, true, w.text
 		}
 	}
@@ -154,10 +155,10 @@ func (c *Classifier) surest(text string, near func() string) (match, bool) {
 	return match{}, false
 }
 
-func (c *Classifier) quoted(l line) bool {
+func (c *Classifier) quoted(l line, near func() string) bool {
 	text := l.text[:min(len(l.text), longestText)]
 	c.watch.work += len(text) * len(c.rules.quoting)
-	return c.rules.quoted(text)
+	return c.rules.quoted(text, near)
 }
 
 // lazy computes a text when it is asked for.

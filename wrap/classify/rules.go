@@ -148,9 +148,10 @@ func (s *ruleSet) called(text string) []int {
 }
 
 // quoted tells that a line only quotes, shows or tests its words.
-func (s *ruleSet) quoted(text string) bool {
+func (s *ruleSet) quoted(text string, around func() string) bool {
 	return slices.ContainsFunc(s.quoting, func(r rule) bool {
-		return r.Match.Regexp().MatchString(text) && (r.Unless == "" || !r.Unless.Regexp().MatchString(text))
+		_, ok := r.holds(text, around)
+		return ok
 	})
 }
 
