@@ -13,6 +13,7 @@ import (
 
 	"github.com/agentproxy/agentproxy/profiles/env"
 	"github.com/agentproxy/agentproxy/proxy/status"
+	"github.com/agentproxy/agentproxy/proxy/trust"
 )
 
 // layers is the policy of imports inside the module: a package (by the longest
@@ -153,6 +154,25 @@ func TestDependencies(t *testing.T) {
 		}
 		if !strings.Contains(string(readme), "`"+fields[0]+"`") {
 			t.Errorf("README.md does not say what %s is for", fields[0])
+		}
+	}
+}
+
+// Every store and every state that has a code is in the README's tables.
+func TestStoresAreDocumented(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stores, _ := trust.Stores()
+	for _, store := range stores {
+		if !strings.Contains(string(readme), "\n| `"+store+"` | ") {
+			t.Errorf("README.md has no row for the store %s", store)
+		}
+	}
+	for _, state := range []trust.State{trust.Absent, trust.Earlier, trust.Expired, trust.Foreign, trust.Taken, trust.Unavailable, trust.Unreadable} {
+		if !strings.Contains(string(readme), "\n| `<store>_"+string(state)+"` | ") {
+			t.Errorf("README.md has no row for the code of the state %s", state)
 		}
 	}
 }

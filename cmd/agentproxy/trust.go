@@ -11,7 +11,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/ca"
+	"github.com/agentproxy/agentproxy/proxy/config"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/trust"
 	"github.com/spf13/pflag"
@@ -37,8 +39,8 @@ func trustCommand() *command {
 			flags.BoolVar(&t.json, "json", false, "status: print JSON")
 			flags.StringVar(&t.caFile, "ca", "", "trust the certificate in this `file` (default: the CA in your state directory)")
 			flags.StringVar(&t.passwordFile, "java-password-file", "", "the password of Java's stores is in this `file` (default: $"+javaPasswordVariable+", then the usual ones)")
-			return func(_ context.Context, args []string) error {
-				verbs := map[string]func() error{"install": t.install, "status": t.status, "remove": t.remove}
+			return func(ctx context.Context, args []string) error {
+				verbs := map[string]func(context.Context) error{"install": t.install, "status": t.status, "remove": t.remove}
 				if len(args) != 1 || verbs[args[0]] == nil {
 					return hint(errors.New("trust needs install, status or remove"), "agentproxy trust --help")
 				}
@@ -46,7 +48,7 @@ func trustCommand() *command {
 					return err
 				}
 				defer t.release()
-				return verbs[args[0]]()
+				return verbs[args[0]](ctx)
 			}
 		},
 	}
@@ -203,7 +205,7 @@ func (t *trusting) chosen() (names []string, named bool) {
 	return byDefault, false
 }
 
-func (t *trusting) install() error {
+func (t *trusting) install(ctx context.Context) error {
 	m := &t.manager
 	names, named := t.chosen()
 	var failed saidError
@@ -236,7 +238,27 @@ func (t *trusting) install() error {
 	if n == 0 && !failed.said {
 		return hint(errors.New("there is no store to set up here"), "agentproxy trust install --store npm")
 	}
+	if t.caFile == "" {
+		sayUpstream(upstream(ctx))
+	}
 	return failed.result()
+}
+
+// upstream is the egress that tunnels of this user have, "" for the embedded one.
+func upstream(ctx context.Context) string {
+	options, err := (&tunnelFlags{}).options()
+	if err != nil {
+		return "" // exec will tell
+	}
+	_, cfg, err := attach.Identity(ctx, options)
+	if err != nil || cfg.Egress.Upstream == "" {
+		return ""
+	}
+	u, err := config.ParseUpstream(cfg.Egress.Upstream)
+	if err != nil {
+		return ""
+	}
+	return config.Redact(u)
 }
 
 func (t *trusting) installOne(p *trust.Place) (trust.Report, error) {
@@ -324,7 +346,7 @@ func (t *trusting) places(names []string) ([]*trust.Place, error) {
 	return all, nil
 }
 
-func (t *trusting) status() error {
+func (t *trusting) status(context.Context) error {
 	names, byDefault := trust.Stores()
 	if len(t.stores) > 0 {
 		names, byDefault = t.stores, t.stores
@@ -357,7 +379,7 @@ type trustDocument struct {
 	Stores []trust.Report `json:"stores"`
 }
 
-func (t *trusting) remove() error {
+func (t *trusting) remove(context.Context) error {
 	if len(t.stores) == 0 && !t.all {
 		return hint(errors.New("remove needs --store NAME or --all"), "agentproxy trust remove --all")
 	}

@@ -433,6 +433,13 @@ func printStore(w io.Writer, r trust.Report, dryRun bool) {
 	fmt.Fprintf(w, "%s %-8s %s %s\n", p.good("✓"), r.Store, r.Place, what)
 }
 
+// sayUpstream warns that an upstream egress signs with a CA that is not ours.
+func sayUpstream(name string) {
+	if name != "" {
+		say("your egress is %s, and what that re-terminates is signed by its own CA; for that one: agentproxy trust install --ca FILE", name)
+	}
+}
+
 // printLeftOut tells of a store that is not this user's to change.
 func printLeftOut(w io.Writer, r trust.Report, command string) {
 	fmt.Fprintf(w, "- %-8s %s left out: not yours to change; %s\n", r.Store, r.Place, command)
@@ -462,7 +469,7 @@ func printTrust(w io.Writer, doc trustDocument) {
 		case r.State == trust.Trusted:
 			sign = p.good("✓")
 		case r.State == trust.Absent && r.Managed:
-			sign, text = p.bad("✗"), "gone since it was installed; agentproxy trust install --store "+r.Store
+			sign, text = p.bad("✗"), "gone since it was installed"
 		case r.State != trust.Absent:
 			sign = p.bad("✗")
 		}

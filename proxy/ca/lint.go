@@ -58,7 +58,7 @@ type lint struct {
 }
 
 // longLife is what no CA that people install needs to live for.
-const longLife = 25 * 366 * 24 * time.Hour
+const longLife = 30 * 366 * 24 * time.Hour
 
 // lintRules is the table, in the order of the findings.
 var lintRules = []lintRule{
@@ -105,7 +105,7 @@ var lintRules = []lintRule{
 			return bytes.Equal(o.RawSubject, c.RawSubject) && !bytes.Equal(o.RawSubjectPublicKeyInfo, c.RawSubjectPublicKeyInfo)
 		})
 	}, []string{java, openSSL}},
-	{"long_validity", "it is valid for more than 25 years", func(c *x509.Certificate, _ *lint) bool { return c.NotAfter.Sub(c.NotBefore) > longLife }, nil},
+	{"long_validity", "it is valid for more than 30 years", func(c *x509.Certificate, _ *lint) bool { return c.NotAfter.Sub(c.NotBefore) > longLife }, nil},
 }
 
 // Lint says what is wrong with a CA certificate, and which clients refuse it.

@@ -90,7 +90,7 @@ func TestLint(t *testing.T) {
 		"not_yet_valid":                  {p256, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) }},
 		"weak_key":                       {small, func(*x509.Certificate) {}},
 		"weak_curve":                     {p224, func(*x509.Certificate) {}},
-		"long_validity":                  {p256, func(c *x509.Certificate) { c.NotAfter = time.Now().AddDate(30, 0, 0) }},
+		"long_validity":                  {p256, func(c *x509.Certificate) { c.NotAfter = time.Now().AddDate(31, 0, 0) }},
 	} {
 		root, leaf := spoiled(t, c.key, c.change)
 		findings := Lint(root, []*x509.Certificate{root}, time.Now())

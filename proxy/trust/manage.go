@@ -107,7 +107,19 @@ func (m *Manager) Status(p *Place) Report {
 	r := p.look(m.Anchor, time.Now())
 	r.Managed = m.entry(p) != nil
 	r.Code = code(r.Store, r.State, r.Managed)
+	if r.Code != "" && r.Fix == "" {
+		r.Fix = fixes[r.State]
+		if r.Fix == "" {
+			r.Fix = "agentproxy trust install --store " + r.Store
+		}
+	}
 	return r
+}
+
+// fixes are what to type about a state that another install would not mend.
+var fixes = map[State]string{
+	Expired:    "agentproxy ca rotate",
+	Unreadable: "agentproxy trust --help",
 }
 
 // Allowed is nil when the store may be changed by us, else a *RightsError.
@@ -248,6 +260,9 @@ func (m *Manager) undo(p *Place, e *Entry) (exact bool, err error) {
 		}
 	}
 	all := len(e.Files) > 0 && len(pristine) == len(e.Files)
+	if all && !p.regenerates && heldOpen(pristine) {
+		all = false // a program that has a database open would write on into the old file
+	}
 	if p.regenerates || !all {
 		if err := p.take(); err != nil {
 			return false, err
@@ -270,8 +285,8 @@ func (m *Manager) undo(p *Place, e *Entry) (exact bool, err error) {
 }
 
 // Installed says what the journal in a state directory lists, and what is wrong
-// with it as far as that can be told without running anything: an entry is of
-// another CA than the one with the fingerprint, or a file is gone.
+// with it as far as that can be told without running anything: an entry is of an
+// earlier CA of ours than the one with the fingerprint, or a file is gone.
 func Installed(state, fingerprint string) (entries []*Entry, codes []string, err error) {
 	j, err := openJournal(state)
 	if err != nil {
@@ -279,7 +294,7 @@ func Installed(state, fingerprint string) (entries []*Entry, codes []string, err
 	}
 	for _, e := range j.Entries {
 		is := Trusted
-		if e.CA != fingerprint {
+		if e.CA != fingerprint && e.File == filepath.Join(state, rundir.CertFile) {
 			is = Earlier
 		}
 		if gone := func(c *change) bool { return c.After != nil && !exists(c.Path) }; slices.ContainsFunc(e.Files, gone) {

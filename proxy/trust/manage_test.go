@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -424,6 +425,17 @@ func TestNSSIsReplacedNeverDoubled(t *testing.T) {
 	if r.State != Foreign || err == nil || !strings.Contains(r.Fix, "certutil") {
 		t.Errorf("%+v, %v", r, err)
 	}
+
+	// A browser that has the database open keeps it: only ours is taken out.
+	must(t, onDatabase(db, nil, "-D", "-n", m.Anchor.Name()))
+	m.install("nss")
+	f, err := os.Open(filepath.Join(db, "cert9.db"))
+	must(t, err)
+	if r := m.remove("nss"); r.Exact && runtime.GOOS == "linux" {
+		t.Error("a database was exchanged under its user")
+	}
+	must(t, f.Close())
+
 	must(t, os.RemoveAll(db))
 	must(t, os.MkdirAll(db, 0o700))
 	must(t, fill(db, true, nil))
