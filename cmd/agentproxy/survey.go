@@ -3,8 +3,10 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/env"
 	"github.com/agentproxy/agentproxy/profiles/probe"
 	"github.com/agentproxy/agentproxy/proxy/config"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
@@ -87,14 +89,16 @@ func toolsOf(cfg *config.Config) func(*status.Document) {
 		world := worldOf(probe.Open(os.Environ(), ""))
 		git := gitenv.Survey(gitenv.Machine(world), cfg.Git.RewriteHosts)
 		doc.GitConfigInjection, doc.GitSSHRewrite = true, git.Rewrites()
-		for _, c := range git.Conflicts(func(string) bool { return false }) {
+		// What "trust install" has set leads into the state directory, and is none.
+		ours := env.Tunnel{StateDir: doc.StateDir}.Ours
+		for _, c := range git.Conflicts(ours) {
 			doc.GitConfigConflicts = append(doc.GitConfigConflicts, c.Code)
 		}
 		conflicts, err := library().Conflicts(world)
 		if err != nil {
 			doc.ToolTrustFailureCodes = append(doc.ToolTrustFailureCodes, "profile_unreadable")
 		}
-		for _, c := range conflicts {
+		for _, c := range slices.DeleteFunc(conflicts, func(c profiles.Conflict) bool { return ours(c.Value) }) {
 			doc.ToolConflicts = append(doc.ToolConflicts, status.Conflict{Code: c.Code, Tool: c.Tool, File: c.File, Overruled: c.Overruled, Advice: c.Advice})
 		}
 	}
