@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -28,16 +29,21 @@ func (s *fileState) is(other *fileState) bool {
 	return s.Hash == other.Hash
 }
 
-// observe reads a file and what it is; a missing one is no error.
+// observe reads a file and what it is; a missing one is no error. What is no
+// file is one, as /dev/null, which PIP_CONFIG_FILE and GIT_CONFIG_GLOBAL name to
+// switch a tool's configuration off: no name may be put over it.
 func observe(path string) (*fileState, []byte, error) {
-	raw, err := os.ReadFile(path)
+	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	info, err := os.Stat(path)
+	if !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -184,26 +184,31 @@ func (r Report) refusal() error {
 // then.
 func (m *Manager) act(p *Place) (Report, error) {
 	e := &Entry{Store: p.Store, Place: p.Path, Name: p.name, CA: Fingerprint(m.Anchor.Cert), File: m.Anchor.File, Since: time.Now().UTC().Truncate(time.Second)}
-	err := m.journal.begin(e, p.files)
-	if err == nil && len(p.files) > 0 {
-		e.Dirs, err = makeDirs(realPath(p.files[0]))
+	if err := m.journal.begin(e, p.files); err != nil { // nothing was touched
+		return Report{}, errors.Join(fmt.Errorf("%s: %s: %w", p.Store, p.Path, err), m.journal.drop(e))
 	}
-	if err == nil {
-		err = p.add(m.Anchor)
+	r, err := m.tried(p, e)
+	if err != nil {
+		return r, errors.Join(fmt.Errorf("%s: %s: %w", p.Store, p.Path, err), m.putBack(p, e))
 	}
-	var r Report
-	if err == nil {
-		if r = p.look(m.Anchor, time.Now()); r.err != nil {
-			err = r.err
-		} else if r.State != Trusted {
-			err = fmt.Errorf("after the act it does not trust the CA: %s %s", r.State, r.Detail)
+	return r, m.journal.finish(e)
+}
+
+// tried acts and looks at what came of it.
+func (m *Manager) tried(p *Place, e *Entry) (r Report, err error) {
+	if len(p.files) > 0 {
+		if e.Dirs, err = makeDirs(realPath(p.files[0])); err != nil {
+			return r, err
 		}
 	}
-	if err == nil {
-		return r, m.journal.finish(e)
+	if err := p.add(m.Anchor); err != nil {
+		return r, err
 	}
-	err = fmt.Errorf("%s: %s: %w", p.Store, p.Path, err)
-	return r, errors.Join(err, m.putBack(p, e))
+	r = p.look(m.Anchor, time.Now())
+	if r.err == nil && r.State != Trusted {
+		return r, fmt.Errorf("after the act it does not trust the CA: %s %s", r.State, r.Detail)
+	}
+	return r, r.err
 }
 
 // putBack undoes an act that failed.

@@ -276,6 +276,19 @@ func TestFailedActIsPutBack(t *testing.T) {
 	m.same(before)
 }
 
+// What switches a tool's configuration off is no file to write to.
+func TestDeviceIsNotReplaced(t *testing.T) {
+	m := newMachine(t)
+	m.env["PIP_CONFIG_FILE"] = "/dev/null"
+	if _, err := m.Install(m.place("pip")); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("got %v", err)
+	}
+	if info, err := os.Stat("/dev/null"); err != nil || info.Mode().IsRegular() {
+		t.Fatalf("/dev/null is %v, %v", info.Mode(), err)
+	}
+	m.same(m.listing())
+}
+
 func TestWithoutRights(t *testing.T) {
 	if os.Getuid() == 0 {
 		leftout.Note(t, "a file in a directory that is not ours: root may write everywhere (testdata/trust/run has it)")

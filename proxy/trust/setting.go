@@ -188,7 +188,13 @@ func quoted(s string) string {
 	return string(raw)
 }
 
-func (s setting) find(w *World) []string { return []string{s.file(w)} }
+func (s setting) find(w *World) []string {
+	path, err := filepath.Abs(s.file(w)) // a variable may name it from here
+	if err != nil {
+		return nil
+	}
+	return []string{path}
+}
 
 func (s setting) open(w *World, path, name string) *Place {
 	store := &settingStore{setting: s, path: path, also: slices.DeleteFunc(s.also(w), func(file string) bool { return file == path })}
