@@ -168,6 +168,9 @@ func TestRotate(t *testing.T) {
 	if err != nil || string(old) != string(a.PEM()) {
 		t.Errorf("the old one is not kept: %v", err)
 	}
+	if _, err := os.Stat(filepath.Join(dir, "agent-proxy-ca.key.old")); !os.IsNotExist(err) {
+		t.Errorf("its key is kept: %v", err)
+	}
 	if err := Forget(dir); err != nil {
 		t.Fatal(err)
 	}

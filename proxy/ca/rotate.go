@@ -14,8 +14,9 @@ import (
 // oldSuffix is appended to the files of an authority that was replaced.
 const oldSuffix = ".old"
 
-// Rotate puts a new authority into dir. The files of the old one are kept
-// beside it until Forget. The caller holds the state directory's lock.
+// Rotate puts a new authority into dir. The certificate of the old one is kept
+// beside it until Forget; its key, which some store may still trust, is gone once
+// the new one is whole. The caller holds the state directory's lock.
 func Rotate(dir string) (*Authority, error) {
 	tmp, err := os.MkdirTemp(dir, ".new.*")
 	if err != nil {
@@ -38,18 +39,22 @@ func Rotate(dir string) (*Authority, error) {
 			return nil, err
 		}
 	}
-	return Open(dir)
+	a, err := Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	return a, removed(filepath.Join(dir, rundir.KeyFile) + oldSuffix)
 }
 
 // Forget removes what Rotate kept.
-func Forget(dir string) error {
-	var errs []error
-	for _, name := range []string{rundir.KeyFile, rundir.CertFile} {
-		if err := os.Remove(filepath.Join(dir, name) + oldSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
+func Forget(dir string) error { return removed(filepath.Join(dir, rundir.CertFile) + oldSuffix) }
+
+// removed removes a file; one that is not there is no error.
+func removed(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // Certificate reads the authority's certificate in dir without its key; nil
