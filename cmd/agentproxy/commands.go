@@ -187,7 +187,7 @@ func printUsage(w io.Writer) {
 	io.WriteString(w, usage)
 	for _, c := range commands() {
 		if !c.hidden {
-			fmt.Fprintf(w, "  %-9s %s\n", c.name, c.short)
+			fmt.Fprintf(w, "  %-14s %s\n", c.name, c.short)
 		}
 	}
 	io.WriteString(w, usageEnd)
