@@ -36,6 +36,8 @@ var layers = map[string][]string{
 	"proxy/peer":      {},
 	"proxy/policy":    {"proxy/status"},
 	"proxy/rundir":    {"proxy/status"},
+	"proxy/page":      {"proxy/status"},
+	"proxy/audit":     {"proxy/rundir", "proxy/status"},
 	"proxy/ca":        {"proxy/rundir"},
 	"proxy/trust":     {"proxy/ca", "proxy/rundir"},
 	"proxy/config":    {"proxy/policy", "proxy/rundir"},

@@ -1,0 +1,99 @@
+package status
+
+import "strings"
+
+// Outcome is what a decision came to; the set is closed.
+type Outcome string
+
+// The outcomes.
+const (
+	Opened  Outcome = "opened"  // a tunnel was opened
+	Refused Outcome = "refused" // the policy, the front or the upstream egress said no
+	Failed  Outcome = "failed"  // nobody said no, and it did not work
+)
+
+// Entry is one decision of the tunnel's: a line of the audit log. It has no
+// room for what a client sent beyond the host, so neither credentials nor paths
+// can get into it.
+type Entry struct {
+	TS      Time    `json:"ts"`
+	Outcome Outcome `json:"outcome"`
+	// Host is the CONNECT target, host:port.
+	Host string `json:"host"`
+	// Kind says why it was refused or failed.
+	Kind Kind `json:"kind,omitempty"`
+	// Code is the HTTP status given to the client, 0 when none could be.
+	Code int `json:"code,omitempty"`
+	// By is who decided, Rule the configuration entry behind it.
+	By   string `json:"by,omitempty"`
+	Rule string `json:"rule,omitempty"`
+	// Run, PID and Process tell whose it was; empty when unknown.
+	Run     string `json:"run,omitempty"`
+	PID     int    `json:"pid,omitempty"`
+	Process string `json:"process,omitempty"`
+}
+
+// Kinds is every kind, in the order of the constants, with the outcome that it
+// stands for.
+var Kinds = []struct {
+	Kind    Kind
+	Outcome Outcome
+}{
+	{ConnectRejected, Refused},
+	{PolicyDenied, Refused},
+	{PortNotAllowed, Refused},
+	{ProxyAuthRequired, Refused},
+	{NameNotFound, Failed},
+	{OriginRefused, Failed},
+	{OriginTimeout, Failed},
+	{OriginTLS, Failed},
+	{OriginFailed, Failed},
+	{UpstreamUnreachable, Failed},
+	{ClientTLSRejected, Failed},
+	{ClientCertRequested, Failed},
+	{PlainHTTP, Refused},
+	{NotTLS, Failed},
+	{BadRequest, Refused},
+	{Misdirected, Refused},
+}
+
+// Outcome is what the kind stands for.
+func (k Kind) Outcome() Outcome {
+	for _, row := range Kinds {
+		if row.Kind == k {
+			return row.Outcome
+		}
+	}
+	return Failed
+}
+
+// Entry is the failure as a decision.
+func (f *Failure) Entry() Entry {
+	return Entry{TS: f.TS, Outcome: f.Kind.Outcome(), Host: f.Host, Kind: f.Kind, Code: f.Code, By: f.By, Rule: f.Rule,
+		Run: f.Run, PID: f.PID, Process: f.Process}.Clean()
+}
+
+// Longest values of an entry: a host name of 253 bytes (RFC 1035 §2.3.4) and a
+// port; a configuration entry about such a host.
+const (
+	maxHost = 260
+	maxText = 300
+)
+
+// Clean returns the entry with every value fit for a terminal, and its host cut
+// to host and port: what clients send in place of one may be a whole URL.
+func (e Entry) Clean() Entry {
+	host := e.Host
+	if _, rest, ok := strings.Cut(host, "://"); ok {
+		host = rest
+	}
+	// A password may hold any of "/?#@": all before the last "@" goes first.
+	host = host[strings.LastIndexByte(host, '@')+1:]
+	if i := strings.IndexAny(host, "/?#"); i >= 0 {
+		host = host[:i]
+	}
+	e.Host = ASCII(host, maxHost)
+	e.By, e.Rule = ASCII(e.By, maxText), ASCII(e.Rule, maxText)
+	e.Run, e.Process = ASCII(e.Run, maxText), ASCII(e.Process, maxText)
+	return e
+}
