@@ -12,10 +12,15 @@ import (
 	"time"
 )
 
-// Paths of the routes that the front answers itself.
+// Paths of the routes that the front answers itself; the page for people is
+// Prefix alone.
 const (
 	Prefix      = "/__agentproxy/"
 	Path        = Prefix + "status"
+	ScriptPath  = Prefix + "page.js"
+	StylePath   = Prefix + "page.css"
+	EventsPath  = Prefix + "events"
+	MetricsPath = Prefix + "metrics"
 	CAPath      = Prefix + "ca.crt"
 	HealthzPath = Prefix + "healthz"
 	RunPath     = Prefix + "run"

@@ -1,0 +1,215 @@
+package page
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/agentproxy/agentproxy/proxy/status"
+)
+
+// What a board remembers. Hosts and processes are the clients' choice, so their
+// number is bounded; what comes later is counted together as others.
+const (
+	keptEvents   = 200
+	keptTroubles = 100
+	keptNames    = 500
+	keptLive     = 1000
+	bars         = 60
+	barTime      = 10 * time.Second
+)
+
+// others is the name of what there was no more room for; no host has it, nor
+// has a process that is known.
+const others = "(others)"
+
+// Event is a decision, with what a person is told about it.
+type Event struct {
+	status.Entry
+	Detail string
+	Advice string
+}
+
+// Board is what has happened since the tunnel started, for the page and the
+// metrics.
+type Board struct {
+	now     func() time.Time
+	started time.Time
+
+	mu        sync.Mutex
+	changed   chan struct{} // closed when there is something new; nil when nobody waits
+	open      int64
+	total     tally
+	kinds     map[status.Kind]int64
+	events    []Event // oldest first
+	troubles  []Event // those that were not opened
+	hosts     map[string]*tally
+	processes map[string]*tally
+	live      map[*Live]struct{}
+	bars      [bars]bar
+}
+
+// tally counts outcomes.
+type tally struct {
+	opened, refused, failed int64
+	last                    time.Time
+}
+
+func (t *tally) add(o status.Outcome, at time.Time) {
+	switch o {
+	case status.Opened:
+		t.opened++
+	case status.Refused:
+		t.refused++
+	default:
+		t.failed++
+	}
+	t.last = at
+}
+
+func (t *tally) sum() int64 { return t.opened + t.refused + t.failed }
+
+// bar is one of the timeline's; slot tells which time it is for.
+type bar struct {
+	slot int64
+	tally
+}
+
+// NewBoard returns an empty board.
+func NewBoard() *Board {
+	return &Board{now: time.Now, started: time.Now(), kinds: map[status.Kind]int64{},
+		hosts: map[string]*tally{}, processes: map[string]*tally{}, live: map[*Live]struct{}{}}
+}
+
+// Add puts a decision on the board.
+func (b *Board) Add(e Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	e.Detail, e.Advice = status.ASCII(e.Detail, maxSentence), status.ASCII(e.Advice, maxSentence)
+	b.events = keep(b.events, e, keptEvents)
+	if e.Outcome != status.Opened {
+		b.troubles = keep(b.troubles, e, keptTroubles)
+		b.kinds[e.Kind]++
+	}
+	b.total.add(e.Outcome, now)
+	count(b.hosts, e.Host, e.Outcome, now)
+	if e.Process != "" {
+		count(b.processes, e.Process, e.Outcome, now)
+	}
+	slot := now.UnixNano() / int64(barTime)
+	at := &b.bars[slot%bars]
+	if at.slot != slot {
+		*at = bar{slot: slot}
+	}
+	at.add(e.Outcome, now)
+	b.wake()
+}
+
+// maxSentence is the longest detail or advice that is kept.
+const maxSentence = 500
+
+func keep(list []Event, e Event, most int) []Event {
+	if len(list) == most {
+		copy(list, list[1:])
+		list = list[:most-1]
+	}
+	return append(list, e)
+}
+
+func count(names map[string]*tally, name string, o status.Outcome, at time.Time) {
+	t := names[name]
+	if t == nil && len(names) >= keptNames {
+		name = others
+		t = names[name]
+	}
+	if t == nil {
+		t = &tally{}
+		names[name] = t
+	}
+	t.add(o, at)
+}
+
+// Live is an open tunnel.
+type Live struct {
+	board *Board
+	entry status.Entry
+}
+
+// Open puts an open tunnel on the board until its Close.
+func (b *Board) Open(e status.Entry) *Live {
+	l := &Live{board: b, entry: e}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.open++
+	if len(b.live) < keptLive {
+		b.live[l] = struct{}{}
+	}
+	b.wake()
+	return l
+}
+
+// Identify says whose it is, once that is known.
+func (l *Live) Identify(e status.Entry) {
+	l.board.mu.Lock()
+	defer l.board.mu.Unlock()
+	l.entry = e
+}
+
+// Close takes it off.
+func (l *Live) Close() {
+	l.board.mu.Lock()
+	defer l.board.mu.Unlock()
+	l.board.open--
+	delete(l.board.live, l)
+	l.board.wake()
+}
+
+// wake tells those who wait.
+func (b *Board) wake() {
+	if b.changed != nil {
+		close(b.changed)
+		b.changed = nil
+	}
+}
+
+// change returns a channel that is closed when something happens next.
+func (b *Board) change() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.changed == nil {
+		b.changed = make(chan struct{})
+	}
+	return b.changed
+}
+
+// named is a tally with its name.
+type named struct {
+	name string
+	tally
+}
+
+// ranked lists the busiest names first.
+func ranked(names map[string]*tally) []named {
+	list := make([]named, 0, len(names))
+	for name, t := range names {
+		list = append(list, named{name, *t})
+	}
+	slices.SortFunc(list, func(a, b named) int {
+		return cmp.Or(cmp.Compare(b.sum(), a.sum()), cmp.Compare(a.name, b.name))
+	})
+	return list
+}
+
+// newest lists the open tunnels, the newest first.
+func (b *Board) newest() []status.Entry {
+	list := make([]status.Entry, 0, len(b.live))
+	for l := range b.live {
+		list = append(list, l.entry)
+	}
+	slices.SortFunc(list, func(a, b status.Entry) int {
+		return cmp.Or(b.TS.Compare(a.TS.Time), cmp.Compare(a.Host, b.Host))
+	})
+	return list
+}

@@ -1,0 +1,292 @@
+package page
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/agentproxy/agentproxy/proxy/status"
+	"github.com/google/go-cmp/cmp"
+)
+
+// hostile are names that clients have chosen.
+var hostile = []string{
+	`<script>alert(1)</script>.example:443`,
+	`"><img src=x onerror=alert(1)>:443`,
+	`{{.Doc.PID}}.example:443`,
+	`$(reboot).example:443`,
+	"`reboot`:443",
+	`-rf.example:443`,
+	`javascript:alert(1)`,
+}
+
+func testPage(events ...Event) *Page {
+	expires := status.Time{Time: time.Date(2036, 1, 2, 0, 0, 0, 0, time.UTC)}
+	p := &Page{Board: NewBoard(), Lost: func() int64 { return 7 },
+		Document: func() *status.Document {
+			return &status.Document{Port: 4711, Version: `v1"\` + "\n", Mode: "embedded", CAExpires: &expires, CAFingerprint: "00ff", Runs: 2,
+				Accommodations: []status.Accommodation{{Code: "absolute_form_https", Detail: "carried"}},
+				ToolConflicts:  []status.Conflict{{Code: "npmrc_cafile", File: "/home/me/.npmrc", Advice: "remove it"}}}
+		},
+		Rules: []Rules{{"deny", []string{"evil.example"}}, {"allow", nil}},
+	}
+	for _, e := range events {
+		p.Board.Add(e)
+	}
+	return p
+}
+
+func denial(host, process string) Event {
+	return Event{Entry: status.Entry{TS: status.Now(), Outcome: status.Refused, Kind: status.PolicyDenied, Host: host, By: "policy",
+		Rule: `deny "evil.example"`, PID: 42, Process: process}, Detail: host + " is denied", Advice: "ask <b>your</b> administrator"}
+}
+
+func get(p *Page, path string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	p.Routes()[path].ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+	return w
+}
+
+// The essentials are there without a script.
+func TestPage(t *testing.T) {
+	w := get(testPage(denial("evil.example:443", "curl")), status.Prefix)
+	for _, want := range []string{"http://127.0.0.1:4711", "embedded, re-terminates TLS", "00ff", "2036-01-02", "absolute_form_https", "npmrc_cafile", "remove it",
+		"<code>evil.example</code>", "policy_denied", "curl (42)", "evil.example:443 is denied", "<code>agentproxy why evil.example</code>", `<rect class="refused"`} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("the page has no %s", want)
+		}
+	}
+}
+
+// The page may load its own three files and nothing else, may not be framed,
+// and has nothing inline that the policy would have to allow.
+func TestContentPolicy(t *testing.T) {
+	w := get(testPage(), status.Prefix)
+	want := "default-src 'none'; script-src 127.0.0.1:4711/__agentproxy/page.js localhost:4711/__agentproxy/page.js; " +
+		"style-src 127.0.0.1:4711/__agentproxy/page.css localhost:4711/__agentproxy/page.css; " +
+		"connect-src 127.0.0.1:4711/__agentproxy/events localhost:4711/__agentproxy/events; " +
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+	if diff := cmp.Diff(want, w.Header().Get("Content-Security-Policy")); diff != "" {
+		t.Error(diff)
+	}
+	if got := w.Header().Get("X-Frame-Options"); got != "DENY" {
+		t.Errorf("X-Frame-Options: %s", got)
+	}
+	if found := regexp.MustCompile(`(?i)<script>|<style|\sstyle=|\son[a-z]+=|javascript:|(src|href)="?(https?:|//)`).FindString(w.Body.String()); found != "" {
+		t.Errorf("the page has %q", found)
+	}
+	for _, banned := range []string{"innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "Function("} {
+		if strings.Contains(string(pageJS), banned) {
+			t.Errorf("the script has %s", banned)
+		}
+	}
+}
+
+// Whatever clients choose is text, and in no command that is there to be copied.
+func TestHostileNames(t *testing.T) {
+	tag := regexp.MustCompile(`<(/?[a-zA-Z!][a-zA-Z0-9]*)`)
+	tags := func(p *Page) map[string]int {
+		m := map[string]int{}
+		for _, found := range tag.FindAllString(get(p, status.Prefix).Body.String(), -1) {
+			m[found]++
+		}
+		return m
+	}
+	for _, name := range hostile {
+		evil, plain := testPage(denial(name, name)), testPage(denial("plain.example:443", "plain"))
+		for _, p := range []*Page{evil, plain} {
+			p.Board.Open(status.Entry{Host: name, Process: name, PID: 1})
+		}
+		if diff := cmp.Diff(tags(plain), tags(evil)); diff != "" {
+			t.Errorf("%s makes markup: %s", name, diff)
+		}
+		if got := next(name); got != "agentproxy status" && strings.ContainsAny(got, "$`<>(){}\"'") || strings.Contains(got, "why -") {
+			t.Errorf("%s: the command is %s", name, got)
+		}
+	}
+}
+
+// The stream brings a view at once and another one when something happens.
+func TestEvents(t *testing.T) {
+	p := testPage()
+	s := httptest.NewServer(p.Routes()[status.EventsPath])
+	defer s.Close()
+	res, err := http.Get(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if got := res.Header.Get("Content-Type"); got != "text/event-stream" {
+		t.Errorf("Content-Type: %s", got)
+	}
+	lines := bufio.NewScanner(res.Body)
+	view := func() (v View) {
+		for lines.Scan() {
+			if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+				if err := json.Unmarshal([]byte(data), &v); err != nil {
+					t.Fatal(err)
+				}
+				return v
+			}
+		}
+		t.Fatal("the stream has ended")
+		return v
+	}
+	if v := view(); len(v.Troubles) != 0 || len(v.Tables) != 4 {
+		t.Errorf("first view: %+v", v)
+	}
+	for n := range 1000 {
+		p.Board.Add(denial(hostile[0], fmt.Sprint("p", n)))
+	}
+	if v := view(); len(v.Troubles) != shownTroubles || v.Troubles[0].Host != hostile[0] || v.Counts[2] != (Count{"refused", 1000, "refused"}) {
+		t.Errorf("second view: %d troubles, %+v", len(v.Troubles), v.Counts)
+	}
+}
+
+// A burst is one view, silence one in a while; and there is an end to watchers.
+func TestEventsAreRationed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := testPage()
+		reader, writer := io.Pipe()
+		r := httptest.NewRequest("GET", status.EventsPath, nil).WithContext(t.Context())
+		go p.events(&streamed{httptest.NewRecorder(), writer}, r)
+		views := 0
+		go func() {
+			lines := bufio.NewScanner(reader)
+			lines.Buffer(nil, 1<<20)
+			for lines.Scan() {
+				if strings.HasPrefix(lines.Text(), "data: ") {
+					views++
+				}
+			}
+		}()
+		count := func(d time.Duration) int {
+			before := views
+			time.Sleep(d)
+			synctest.Wait()
+			return views - before
+		}
+		count(time.Second)
+		for range 100 {
+			p.Board.Add(denial("a.example:443", "a"))
+		}
+		if n := count(time.Second); n > 2 {
+			t.Errorf("a burst made %d views", n)
+		}
+		if n := count(time.Minute); n < 4 || n > 6 {
+			t.Errorf("a quiet minute had %d views", n)
+		}
+		p.streams.Store(maxStreams)
+		if w := get(p, status.EventsPath); w.Code != http.StatusServiceUnavailable {
+			t.Errorf("one too many: %d", w.Code)
+		}
+		writer.Close()
+	})
+}
+
+// streamed is a response whose body is read while it is written.
+type streamed struct {
+	*httptest.ResponseRecorder
+	body io.Writer
+}
+
+func (s *streamed) Write(b []byte) (int, error)      { return s.body.Write(b) }
+func (s *streamed) SetWriteDeadline(time.Time) error { return nil }
+
+// A board stays as small as its limits, whatever clients ask for.
+func TestBoardIsBounded(t *testing.T) {
+	b := NewBoard()
+	for n := range 5000 {
+		e := denial(fmt.Sprintf("h%d.example:443", n), fmt.Sprint("p", n))
+		b.Add(e)
+		b.Open(e.Entry)
+	}
+	for what, got := range map[string][2]int{"events": {len(b.events), keptEvents}, "troubles": {len(b.troubles), keptTroubles},
+		"hosts": {len(b.hosts), keptNames + 1}, "processes": {len(b.processes), keptNames + 1}, "live": {len(b.live), keptLive}} {
+		if got[0] != got[1] {
+			t.Errorf("%d %s, want %d", got[0], what, got[1])
+		}
+	}
+	if b.hosts[others].refused != 5000-keptNames || b.open != 5000 {
+		t.Errorf("%d others, %d open", b.hosts[others].refused, b.open)
+	}
+}
+
+// The timeline ends now, drops what is older than it is long, and is never
+// higher than the drawing.
+func TestTimeline(t *testing.T) {
+	b := NewBoard()
+	now := time.Unix(1_700_000_000, 0)
+	b.now = func() time.Time { return now }
+	for range 300 {
+		b.Add(Event{Entry: status.Entry{Outcome: status.Opened, Host: "a"}})
+	}
+	b.Add(denial("b", ""))
+	b.Add(Event{Entry: status.Entry{Outcome: status.Failed, Kind: status.OriginTLS}})
+	for _, test := range []struct {
+		after time.Duration
+		x     int
+		parts int
+	}{{0, 590, 3}, {barTime, 580, 3}, {(bars - 1) * barTime, 0, 3}, {bars * barTime, 0, 0}} {
+		line := drawTimeline(&b.bars, now.Add(test.after))
+		if len(line.Parts) != test.parts {
+			t.Errorf("after %s: %+v", test.after, line.Parts)
+		}
+		for _, part := range line.Parts {
+			if part.X != test.x || part.Y < 0 || part.Y+part.Height > plotHeight || part.Height < 2 && part.Y > 0 {
+				t.Errorf("after %s: %+v", test.after, part)
+			}
+		}
+	}
+}
+
+// Every line is one of the text format's, every metric has its head before its
+// samples, and none comes twice.
+func TestMetrics(t *testing.T) {
+	p := testPage(denial("evil.example:443", "curl"), Event{Entry: status.Entry{Outcome: status.Failed, Kind: status.OriginTLS}},
+		Event{Entry: status.Entry{Outcome: status.Opened}})
+	p.Board.Open(status.Entry{})
+	w := get(p, status.MetricsPath)
+	if got := w.Header().Get("Content-Type"); got != "text/plain; version=0.0.4; charset=utf-8" {
+		t.Errorf("Content-Type: %s", got)
+	}
+	help := regexp.MustCompile(`^# HELP (agentproxy_[a-z_]+) [^\\\n]+$`)
+	kind := regexp.MustCompile(`^# TYPE (agentproxy_[a-z_]+) (counter|gauge)$`)
+	value := regexp.MustCompile(`^(agentproxy_[a-z_]+)(\{[a-z_]+="(?:[^"\\]|\\[\\"n])*"(?:,[a-z_]+="(?:[^"\\]|\\[\\"n])*")*\})? [0-9.e+-]+$`)
+	current, typed := "", ""
+	seen := map[string]bool{}
+	for line := range strings.Lines(w.Body.String()) {
+		line = strings.TrimSuffix(line, "\n")
+		if m := help.FindStringSubmatch(line); m != nil {
+			if current = m[1]; seen[current] {
+				t.Errorf("%s comes twice", current)
+			}
+			seen[current] = true
+		} else if m := kind.FindStringSubmatch(line); m != nil {
+			if typed = m[1]; typed != current || strings.HasSuffix(typed, "_total") != (m[2] == "counter") {
+				t.Errorf("under %s: %s", current, line)
+			}
+		} else if m := value.FindStringSubmatch(line); m == nil || m[1] != typed || seen[m[1]+m[2]] && m[2] != "" {
+			t.Errorf("under %s: %s", typed, line)
+		} else {
+			seen[m[1]+m[2]] = true
+		}
+	}
+	for _, want := range []string{
+		"agentproxy_tunnels_opened_total 1\n", "agentproxy_tunnels_open 1\n", "agentproxy_runs_attached 2\n", "agentproxy_audit_lost_total 7\n",
+		`agentproxy_refusals_total{kind="policy_denied"} 1` + "\n", `agentproxy_refusals_total{kind="port_not_allowed"} 0` + "\n",
+		`agentproxy_failures_total{kind="origin_tls"} 1` + "\n", `agentproxy_build_info{version="v1\"\\\n",go_version="go`,
+	} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("no %q in\n%s", want, w.Body)
+		}
+	}
+}
