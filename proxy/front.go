@@ -47,8 +47,9 @@ type Front struct {
 	// return quickly.
 	Report func(net.Conn, *status.Failure)
 	// Opened is told of each tunnel that has been opened, with its client, before
-	// a byte passes; nil is told nothing.
-	Opened func(client net.Conn, target string)
+	// a byte passes; what it returns is told when the tunnel has ended. nil is
+	// told nothing.
+	Opened func(client net.Conn, target string) (ended func())
 	// Authorize decides on Proxy-Authorization credentials; nil lets everybody in.
 	Authorize func(user, password string) bool
 	// HeadTimeout is how long a request head may take; 0 means 10 seconds.
@@ -219,7 +220,7 @@ func (f *Front) connect(c *headConn) {
 	}
 	defer tunnel.Close()
 	if f.Opened != nil {
-		f.Opened(c.Conn, target)
+		defer f.Opened(c.Conn, target)()
 	}
 	// Exactly 200 (RFC 9110 §9.3.6 allows any 2xx; Go, Node and Java do not).
 	if _, err := io.WriteString(c.Conn, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {

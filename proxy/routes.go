@@ -22,6 +22,8 @@ type Routes struct {
 	CA []byte
 	// Control serves further routes below /__agentproxy/ by their whole path.
 	Control map[string]http.Handler
+	// Pages are more of the same that answer GET and HEAD only.
+	Pages map[string]http.Handler
 	// Carry takes absolute-form https:// requests; nil refuses them.
 	Carry http.Handler
 	// Report is told of refused requests.
@@ -58,6 +60,10 @@ func (rt *Routes) own(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "agentproxy: this route answers GET only", http.StatusMethodNotAllowed)
 		return
 	}
+	if h, ok := rt.Pages[r.URL.Path]; ok {
+		h.ServeHTTP(w, r)
+		return
+	}
 	switch r.URL.Path {
 	case status.Path:
 		w.Header().Set("Content-Type", "application/json")
@@ -70,7 +76,7 @@ func (rt *Routes) own(w http.ResponseWriter, r *http.Request) {
 	case status.HealthzPath:
 		fmt.Fprintln(w, "ok")
 	default:
-		http.Error(w, "agentproxy: no such page; try "+status.Path, http.StatusNotFound)
+		http.Error(w, "agentproxy: no such page; try "+status.Prefix+" or "+status.Path, http.StatusNotFound)
 	}
 }
 

@@ -40,7 +40,7 @@ type action func(ctx context.Context, args []string) error
 
 // commands is the table, in the order of the help.
 func commands() []*command {
-	return []*command{execCommand(), upCommand(), downCommand(), statusCommand(), whyCommand(), explainCommand(), reportCommand(), doctorCommand(), containerArgsCommand(), profileCommand(), trustCommand(), caCommand(), serveCommand(), egressCommand(), versionCommand(), daemonCommand(), monitorCommand(), passOnCommand()}
+	return []*command{execCommand(), upCommand(), downCommand(), statusCommand(), logCommand(), whyCommand(), explainCommand(), reportCommand(), doctorCommand(), containerArgsCommand(), profileCommand(), trustCommand(), caCommand(), serveCommand(), egressCommand(), versionCommand(), daemonCommand(), monitorCommand(), passOnCommand()}
 }
 
 // run dispatches and returns the exit status.

@@ -418,6 +418,49 @@ func printStatus(w io.Writer, d *status.Document, now time.Time) {
 	}
 }
 
+// entryPrinter prints the log for a person, a line each; the date where it
+// changes.
+type entryPrinter struct {
+	w       io.Writer
+	palette palette
+	date    string
+}
+
+func newEntryPrinter(w io.Writer) *entryPrinter { return &entryPrinter{w: w, palette: newPalette(w)} }
+
+func (p *entryPrinter) print(e status.Entry) error {
+	e = e.Clean() // a file may hold anything, and this goes to a terminal
+	at := e.TS.Local()
+	if date := at.Format(time.DateOnly); date != p.date {
+		p.date = date
+		fmt.Fprintf(p.w, "%s\n", date)
+	}
+	what := fmt.Sprintf("%-8s", status.ASCII(string(e.Outcome), 20))
+	if e.Outcome == status.Opened {
+		what = p.palette.good(what)
+	} else {
+		what = p.palette.bad(what)
+	}
+	line := []string{at.Format(time.TimeOnly), what, e.Host}
+	if e.Kind != "" {
+		line = append(line, "· "+status.ASCII(string(e.Kind), 40))
+	}
+	switch {
+	case e.Rule != "":
+		line = append(line, "· "+e.Rule)
+	case e.By != "":
+		line = append(line, "· by "+e.By)
+	}
+	if e.PID != 0 {
+		line = append(line, fmt.Sprintf("· %s (%d)", e.Process, e.PID))
+	}
+	if e.Run != "" {
+		line = append(line, "· run "+e.Run[:min(8, len(e.Run))])
+	}
+	_, err := fmt.Fprintln(p.w, strings.Join(line, " "))
+	return err
+}
+
 // printStore draws what an install came to for one store.
 func printStore(w io.Writer, r trust.Report, dryRun bool) {
 	p := newPalette(w)

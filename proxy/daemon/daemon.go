@@ -19,10 +19,12 @@ import (
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy"
+	"github.com/agentproxy/agentproxy/proxy/audit"
 	"github.com/agentproxy/agentproxy/proxy/ca"
 	"github.com/agentproxy/agentproxy/proxy/canary"
 	"github.com/agentproxy/agentproxy/proxy/config"
 	"github.com/agentproxy/agentproxy/proxy/egress"
+	"github.com/agentproxy/agentproxy/proxy/page"
 	"github.com/agentproxy/agentproxy/proxy/policy"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/status"
@@ -69,10 +71,12 @@ func Run(ctx context.Context, o Options) error {
 	// the time. The pages are never touched and so take no memory.
 	floor := make([]byte, 16<<20)
 	defer runtime.KeepAlive(floor)
-	d := &daemon{options: o, stop: cancel, runs: newRuns()}
+	d := &daemon{options: o, stop: cancel, runs: newRuns(), board: page.NewBoard()}
 	if err := d.setUp(); err != nil {
 		return err
 	}
+	d.log = audit.Open(o.Dir, o.Log)
+	defer d.log.Close()
 	defer d.record.Remove()
 	serving := make(chan error, 1)
 	go func() { serving <- d.front.Serve(d.listener) }()
@@ -110,12 +114,16 @@ type daemon struct {
 	// javaStore is "" when it could not be made.
 	javaStore string
 	egress    *egress.Egress // nil with an upstream
+	policy    *policy.Policy // nil with an upstream
 	canary    *canary.Canary
 	front     *proxy.Front
 	listener  net.Listener
 	record    *rundir.Record
 	runs      *runs
 	carried   counter
+	log       *audit.Log
+	board     *page.Board
+	search    search
 }
 
 func (d *daemon) setUp() error {
@@ -147,9 +155,9 @@ func (d *daemon) setUp() error {
 	d.canary = canary.New(d.ca)
 	tunnel = d.canary.Tunnel(tunnel)
 	d.record = &rundir.Record{Key: o.Key, PID: os.Getpid(), Port: port, Secret: rand.Text(), Version: o.Version, Upstream: upstream, CAs: o.Config.Egress.ExtraRoots, Started: d.started}
-	d.front = &proxy.Front{Tunnel: tunnel, Routes: d.routes(tunnel, roots), Report: d.report, Authorize: o.Authorize}
+	d.front = &proxy.Front{Tunnel: tunnel, Routes: d.routes(tunnel, roots), Report: d.report, Opened: d.opened, Authorize: o.Authorize}
 	if o.Authorize == nil {
-		d.front.Admit, d.front.Opened = d.admit, d.opened
+		d.front.Admit = d.admit
 	}
 	if o.WrapListener != nil {
 		d.listener, err = o.WrapListener(d.listener, d.ca)
@@ -165,6 +173,7 @@ func (d *daemon) chooseTunnel(roots *x509.CertPool, port int) (proxy.TunnelFunc,
 		if err != nil {
 			return nil, "", err
 		}
+		d.policy = p
 		d.egress = egress.New(egress.Config{Policy: p, CA: d.ca, Roots: roots, ConnectTo: cfg.Egress.ConnectTo})
 		return d.egress.Tunnel, "", nil
 	}
@@ -212,6 +221,7 @@ func (d *daemon) routes(tunnel proxy.TunnelFunc, roots *x509.CertPool) *proxy.Ro
 			status.StopPath:   d.authorized(d.serveStop),
 			status.CanaryPath: d.authorized(d.serveCanary),
 		},
+		Pages: d.pages(),
 	}
 	if d.options.Config.Front.CompatEnabled() && d.options.Listen == "" {
 		own := roots.Clone()

@@ -201,52 +201,6 @@ func (d *daemon) admit(c net.Conn) *status.Failure {
 		Advice: "start your own: agentproxy up"}
 }
 
-// report ties a failure to its process and run, and keeps it. A client that
-// has closed its socket can no longer be found; then the failure belongs to the
-// only run there is, or to none.
-func (d *daemon) report(c net.Conn, f *status.Failure) {
-	if f.TS.IsZero() {
-		f.TS = status.Now()
-	}
-	if c != nil && d.options.Authorize == nil {
-		if s, err := peer.Lookup(c); err == nil {
-			if p, err := peer.Find(s); err == nil {
-				f.PID, f.Process = p.PID, p.Name
-				f.Run = d.runs.owner(p.PID)
-			}
-		}
-		if f.PID == 0 {
-			f.Run = d.runs.only()
-		}
-	}
-	d.runs.record(f)
-	d.options.Log.Warn("failure", "kind", f.Kind, "host", f.Host, "detail", f.Detail, "by", f.By, "rule", f.Rule,
-		"code", f.Code, "run", f.Run, "pid", f.PID, "process", f.Process)
-}
-
-// opened ties a tunnel to its run. A single run needs no search for the process,
-// and no run none at all; where there are several the search goes on while the
-// tunnel is used.
-func (d *daemon) opened(c net.Conn, target string) {
-	switch d.runs.count() {
-	case 0:
-	case 1:
-		d.runs.opened(d.runs.only(), target)
-	default:
-		go func() {
-			id := ""
-			if s, err := peer.Lookup(c); err == nil {
-				if p, err := peer.Find(s); err == nil {
-					if id = d.runs.owner(p.PID); id == "" {
-						return // of no run
-					}
-				}
-			}
-			d.runs.opened(id, target)
-		}()
-	}
-}
-
 // serveRun is a run's attachment: POST holds the run for as long as the
 // connection lasts, GET says what was seen of it.
 func (d *daemon) serveRun(w http.ResponseWriter, r *http.Request) {

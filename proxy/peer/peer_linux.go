@@ -113,34 +113,46 @@ func diagRequest(local, remote netip.AddrPort) []byte {
 
 // Find returns a process that holds the socket. It reads the descriptors of
 // every process of the socket's user, some milliseconds' work: ask only when
-// something has gone wrong.
-func Find(s Socket) (Process, error) {
+// something has gone wrong, or name the process that it is likely to be, which
+// is asked first.
+func Find(s Socket, likely int) (Process, error) {
 	if s.Inode == 0 {
 		return Process{}, ErrUnknown
 	}
 	want := fmt.Sprintf("socket:[%d]", s.Inode)
-	pids, err := filepath.Glob("/proc/[0-9]*")
+	if dir := fmt.Sprintf("/proc/%d", likely); likely != 0 && holds(dir, want) {
+		return process(dir)
+	}
+	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return Process{}, err
 	}
-	for _, dir := range pids {
-		fds, err := os.ReadDir(dir + "/fd")
-		if err != nil {
-			continue // another user's, or gone
-		}
-		for _, fd := range fds {
-			if link, err := os.Readlink(dir + "/fd/" + fd.Name()); err != nil || link != want {
-				continue
-			}
-			pid, err := strconv.Atoi(filepath.Base(dir))
-			if err != nil {
-				return Process{}, err
-			}
-			name, _ := os.ReadFile(dir + "/comm")
-			return Process{PID: pid, Name: strings.TrimSpace(string(name))}, nil
+	for _, dir := range dirs {
+		if holds(dir, want) {
+			return process(dir)
 		}
 	}
 	return Process{}, ErrUnknown
+}
+
+// holds is false for another user's process, and for one that has gone.
+func holds(dir, want string) bool {
+	fds, _ := os.ReadDir(dir + "/fd")
+	for _, fd := range fds {
+		if link, err := os.Readlink(dir + "/fd/" + fd.Name()); err == nil && link == want {
+			return true
+		}
+	}
+	return false
+}
+
+func process(dir string) (Process, error) {
+	pid, err := strconv.Atoi(filepath.Base(dir))
+	if err != nil {
+		return Process{}, err
+	}
+	name, _ := os.ReadFile(dir + "/comm")
+	return Process{PID: pid, Name: strings.TrimSpace(string(name))}, nil
 }
 
 // Getenv returns a variable of the environment that the process started with.

@@ -33,7 +33,7 @@ func TestLookupAndFind(t *testing.T) {
 		if s.UID != os.Getuid() || s.Inode == 0 {
 			t.Errorf("%s: got %+v", address, s)
 		}
-		p, err := Find(s)
+		p, err := Find(s, 0)
 		if err != nil || p.PID != os.Getpid() {
 			t.Errorf("%s: found %+v, %v; want pid %d", address, p, err, os.Getpid())
 		}

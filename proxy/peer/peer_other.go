@@ -8,7 +8,7 @@ import "net"
 func Lookup(net.Conn) (Socket, error) { return Socket{}, ErrUnknown }
 
 // Find returns ErrUnknown: this system has no cheap way to tell.
-func Find(Socket) (Process, error) { return Process{}, ErrUnknown }
+func Find(Socket, int) (Process, error) { return Process{}, ErrUnknown }
 
 // Getenv returns "".
 func Getenv(int, string) string { return "" }

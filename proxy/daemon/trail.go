@@ -1,0 +1,156 @@
+package daemon
+
+import (
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/agentproxy/agentproxy/proxy/page"
+	"github.com/agentproxy/agentproxy/proxy/peer"
+	"github.com/agentproxy/agentproxy/proxy/policy"
+	"github.com/agentproxy/agentproxy/proxy/status"
+)
+
+// report ties a failure to its process and run, and keeps it. A client that
+// has closed its socket can no longer be found; then the failure belongs to the
+// only run there is, or to none.
+func (d *daemon) report(c net.Conn, f *status.Failure) {
+	if f.TS.IsZero() {
+		f.TS = status.Now()
+	}
+	if c != nil && d.options.Authorize == nil {
+		if p, ok := d.search.process(c); ok {
+			f.PID, f.Process = p.PID, p.Name
+			f.Run = d.runs.owner(p.PID)
+		}
+		if f.PID == 0 {
+			f.Run = d.runs.only()
+		}
+	}
+	d.runs.record(f)
+	e := f.Entry()
+	d.log.Add(e)
+	d.board.Add(page.Event{Entry: e, Detail: f.Detail, Advice: f.Advice})
+	d.options.Log.Warn("failure", "kind", f.Kind, "host", f.Host, "detail", f.Detail, "by", f.By, "rule", f.Rule,
+		"code", f.Code, "run", f.Run, "pid", f.PID, "process", f.Process)
+}
+
+// opened ties a tunnel to its run and process, and keeps it. A single run needs
+// no search for the process, and no run none at all: then it is left out when
+// it would take too long. Where there are several runs it goes on while the
+// tunnel is used.
+func (d *daemon) opened(c net.Conn, target string) (ended func()) {
+	e := d.granted(target)
+	live := d.board.Open(e)
+	keep := func(p peer.Process) {
+		e.PID, e.Process = p.PID, p.Name
+		e = e.Clean()
+		d.log.Add(e)
+		d.board.Add(page.Event{Entry: e})
+		live.Identify(e)
+	}
+	runs := d.runs.count()
+	if runs == 1 {
+		e.Run = d.runs.only()
+		d.runs.opened(e.Run, target)
+	}
+	switch {
+	case d.options.Authorize != nil, runs <= 1 && !d.search.begin():
+		keep(peer.Process{})
+	case runs <= 1:
+		go func() {
+			defer d.search.end(time.Now())
+			p, _ := d.search.process(c)
+			keep(p)
+		}()
+	default:
+		go func() {
+			p, ok := d.search.process(c)
+			if ok {
+				e.Run = d.runs.owner(p.PID)
+			}
+			if !ok || e.Run != "" {
+				d.runs.opened(e.Run, target)
+			}
+			keep(p)
+		}()
+	}
+	return live.Close
+}
+
+// granted is the decision to open a tunnel.
+func (d *daemon) granted(target string) status.Entry {
+	e := status.Entry{TS: status.Now(), Outcome: status.Opened, Host: target, Code: http.StatusOK, By: d.record.Upstream}
+	t, err := policy.ParseTarget(target)
+	if err == nil {
+		e.Host = t.String()
+	}
+	if err == nil && d.policy != nil {
+		e.By, e.Rule = "policy", d.policy.Decide(t).Rule
+		if rule, ok := d.policy.Passthrough(t); ok {
+			e.Rule = rule
+		}
+	}
+	return e.Clean()
+}
+
+// searchShare is what part of the time may go into searches that are not needed
+// for more than a name on the page.
+const searchShare = 20
+
+// search finds the processes of clients.
+type search struct {
+	mu     sync.Mutex
+	busy   bool
+	next   time.Time
+	likely int // a client that opens one tunnel opens more
+}
+
+func (s *search) process(c net.Conn) (peer.Process, bool) {
+	socket, err := peer.Lookup(c)
+	if err != nil {
+		return peer.Process{}, false
+	}
+	s.mu.Lock()
+	likely := s.likely
+	s.mu.Unlock()
+	p, err := peer.Find(socket, likely)
+	if err != nil {
+		return peer.Process{}, false
+	}
+	s.mu.Lock()
+	s.likely = p.PID
+	s.mu.Unlock()
+	return p, true
+}
+
+// begin tells whether a search may be made now; end must follow it then.
+func (s *search) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.busy || time.Now().Before(s.next) {
+		return false
+	}
+	s.busy = true
+	return true
+}
+
+func (s *search) end(begun time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	s.busy, s.next = false, now.Add(searchShare*now.Sub(begun))
+}
+
+// pages are the status page, its event stream and the metrics.
+func (d *daemon) pages() map[string]http.Handler {
+	p := &page.Page{Board: d.board, Document: d.document, Lost: func() int64 { return d.log.Lost() }}
+	if d.policy != nil {
+		rules := d.options.Config.Rules()
+		p.Default = rules.Default
+		p.Rules = []page.Rules{{Name: "deny", Patterns: rules.Deny}, {Name: "allow", Patterns: rules.Allow},
+			{Name: "passthrough", Patterns: rules.Passthrough}, {Name: "private", Patterns: rules.Private}}
+	}
+	return p.Routes()
+}
