@@ -209,8 +209,10 @@ func (w *wanted) isOurs(ctx context.Context, u *url.URL) (bool, *Tunnel) {
 			return true, nil
 		}
 	}
-	// The environment says that it came from an exec of ours, but it is gone.
-	return strings.TrimSuffix(w.Getenv("AGENT_PROXY_URL"), "/") == config.Redact(u) && w.Getenv(daemon.RunVariable) != "", nil
+	// The environment says that it came from an exec or a shell's hook of ours,
+	// but the tunnel is gone.
+	from := w.Getenv(daemon.RunVariable) + w.Getenv(daemon.ShellVariable)
+	return strings.TrimSuffix(w.Getenv("AGENT_PROXY_URL"), "/") == config.Redact(u) && from != "", nil
 }
 
 // identity names the tunnel: same build, same configuration, same upstream.

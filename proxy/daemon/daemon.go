@@ -75,6 +75,13 @@ func Run(ctx context.Context, o Options) error {
 	if err := d.setUp(); err != nil {
 		return err
 	}
+	pulse, err := rundir.StartPulse(o.Dir, o.Key, d.record.Port)
+	if err != nil {
+		d.listener.Close()
+		return fmt.Errorf("write pulse: %w", err)
+	}
+	d.pulse = pulse
+	defer d.pulse.Stop()
 	d.log = audit.Open(o.Dir, o.Log)
 	defer d.log.Close()
 	defer d.record.Remove()
@@ -89,12 +96,12 @@ func Run(ctx context.Context, o Options) error {
 		o.Ready(d.record)
 	}
 	go d.watchIdle(ctx)
-	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-serving:
 	}
 	d.record.Remove()
+	d.pulse.Stop()
 	d.runs.sayStopped()
 	d.front.Close()
 	d.canary.Close()
@@ -119,6 +126,7 @@ type daemon struct {
 	front     *proxy.Front
 	listener  net.Listener
 	record    *rundir.Record
+	pulse     *rundir.Pulse
 	runs      *runs
 	carried   counter
 	log       *audit.Log

@@ -34,6 +34,10 @@ type runs struct {
 	history []*status.Failure
 }
 
+// ShellVariable carries the process number of an interactive shell whose
+// environment goes through the tunnel into what it starts.
+const ShellVariable = "AGENT_PROXY_SHELL"
+
 // Stopped is what an attached run reads when the tunnel leaves on purpose.
 const Stopped = "stopped"
 

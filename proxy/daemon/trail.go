@@ -23,12 +23,16 @@ func (d *daemon) report(c net.Conn, f *status.Failure) {
 		if p, ok := d.search.process(c); ok {
 			f.PID, f.Process = p.PID, p.Name
 			f.Run = d.runs.owner(p.PID)
+			f.Shell = peer.Getenv(p.PID, ShellVariable)
 		}
 		if f.PID == 0 {
 			f.Run = d.runs.only()
 		}
 	}
 	d.runs.record(f)
+	if err := d.pulse.Failed(f.TS.Time); err != nil {
+		d.options.Log.Warn("pulse", "error", err.Error())
+	}
 	e := f.Entry()
 	d.log.Add(e)
 	d.board.Add(page.Event{Entry: e, Detail: f.Detail, Advice: f.Advice})

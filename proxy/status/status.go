@@ -176,6 +176,9 @@ type Failure struct {
 	Run     string `json:"run,omitempty"`
 	PID     int    `json:"pid,omitempty"`
 	Process string `json:"process,omitempty"`
+	// Shell is the process number of the shell whose hook gave the client its
+	// environment.
+	Shell string `json:"shell,omitempty"`
 
 	// Answer is the upstream's own refusal, passed on untouched.
 	Answer *Answer `json:"-"`
