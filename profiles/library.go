@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -142,6 +143,16 @@ func (l *Library) ForCommand(command string) (*Profile, error) {
 		}
 	}
 	return nil, nil
+}
+
+// Commands are the names that profiles cover, sorted.
+func (l *Library) Commands() []string {
+	var names []string
+	for _, tools := range l.commands() {
+		names = slices.AppendSeq(names, maps.Keys(tools))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // commands reads the profiles' lines of commands, once: a script may start a

@@ -18,9 +18,10 @@ import (
 
 func caCommand() *command {
 	return &command{
-		name:  "ca",
-		args:  "show | rotate | lint [file]",
-		short: "Show the CA, replace it, or say what is wrong with one",
+		name:   "ca",
+		args:   "show | rotate | lint [file]",
+		values: firstWords("show", "rotate", "lint"),
+		short:  "Show the CA, replace it, or say what is wrong with one",
 		examples: `
   agentproxy ca show                             # subject, fingerprint, validity, path; --pem prints the certificate
   agentproxy ca lint ./corp-root.pem             # what is wrong with it, and which clients refuse it

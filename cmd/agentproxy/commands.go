@@ -30,6 +30,9 @@ type command struct {
 	long string
 	// define declares the flags and returns what runs once they are parsed.
 	define func(*pflag.FlagSet) action
+	// values are what may stand behind these words, which have no flags among
+	// them; nil for nothing of ours. It serves completion.
+	values func(words []string) []string
 	hidden bool
 	// runs is true when the arguments are a command line: its flags are not ours.
 	runs bool
@@ -40,7 +43,7 @@ type action func(ctx context.Context, args []string) error
 
 // commands is the table, in the order of the help.
 func commands() []*command {
-	return []*command{execCommand(), upCommand(), downCommand(), statusCommand(), logCommand(), whyCommand(), explainCommand(), reportCommand(), doctorCommand(), containerArgsCommand(), profileCommand(), trustCommand(), caCommand(), serveCommand(), egressCommand(), versionCommand(), daemonCommand(), monitorCommand(), passOnCommand()}
+	return []*command{execCommand(), upCommand(), downCommand(), statusCommand(), envCommand(), hookCommand(), completionCommand(), logCommand(), whyCommand(), explainCommand(), reportCommand(), doctorCommand(), containerArgsCommand(), profileCommand(), trustCommand(), caCommand(), serveCommand(), egressCommand(), versionCommand(), daemonCommand(), monitorCommand(), passOnCommand(), hookedCommand(), completeCommand()}
 }
 
 // run dispatches and returns the exit status.
@@ -188,6 +191,7 @@ func printUsage(w io.Writer) {
 	for _, c := range commands() {
 		if !c.hidden {
 			fmt.Fprintf(w, "  %-14s %s\n", c.name, c.short)
+			fmt.Fprintf(w, "  %-10s %s\n", c.name, c.short)
 		}
 	}
 	io.WriteString(w, usageEnd)

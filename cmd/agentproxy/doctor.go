@@ -29,9 +29,10 @@ import (
 
 func doctorCommand() *command {
 	return &command{
-		name:  "doctor",
-		args:  "[flags] [tool...]",
-		short: "Try the installed tools through the tunnel",
+		name:   "doctor",
+		args:   "[flags] [tool...]",
+		values: func([]string) []string { return library().Names() },
+		short:  "Try the installed tools through the tunnel",
 		examples: `
   agentproxy doctor                              # every installed tool that there is a trial for
   agentproxy doctor npm git                      # these two; --json for programs`,

@@ -46,6 +46,15 @@ $XDG_CONFIG_HOME/agentproxy/profiles; one with the name of ours replaces it.`,
 				return hint(errors.New("profile needs list, show <tool>, check <file> or learned"), "agentproxy profile list")
 			}
 		},
+		values: func(words []string) []string {
+			switch {
+			case len(words) == 0:
+				return []string{"list", "show", "check", "learned"}
+			case len(words) == 1 && words[0] == "show":
+				return library().Names()
+			}
+			return nil
+		},
 	}
 }
 

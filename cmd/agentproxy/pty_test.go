@@ -16,9 +16,9 @@ import (
 	"github.com/creack/pty"
 )
 
-// shell is a command that runs a script on a terminal of its own. The script
+// scripted is a command that runs a script on a terminal of its own. The script
 // finds its arguments as $1, $2 …
-func shell(t *testing.T, env []string, script string, args ...string) *exec.Cmd {
+func scripted(t *testing.T, env []string, script string, args ...string) *exec.Cmd {
 	return within(t, env, "sh", append([]string{"-c", script, "sh"}, args...)...)
 }
 
@@ -68,7 +68,7 @@ func nothingLeft(t *testing.T, env []string) {
 // A pseudo terminal stands in for the terminal only where it is all there is.
 func TestPtyStandsIn(t *testing.T) {
 	env := sandbox(t)
-	got := lines(dialog{}.play(t, shell(t, env, `
+	got := lines(dialog{}.play(t, scripted(t, env, `
 		tty
 		agentproxy exec --pty -- tty
 		agentproxy exec --pty -- tty 2>/dev/null
@@ -128,7 +128,7 @@ func TestPtyByProfile(t *testing.T) {
 		}
 	}
 	for line, relayed := range map[string]bool{"npm": true, "env A=1 npm": true, "--no-pty -- npm": false, "unknown": false, "--pty -- unknown": true, "sh -c 'unknown; :'": false} {
-		screen := dialog{}.play(t, shell(t, env, `PATH=$1:$PATH; tty; agentproxy exec `+line, bin))
+		screen := dialog{}.play(t, scripted(t, env, `PATH=$1:$PATH; tty; agentproxy exec `+line, bin))
 		names := strings.Fields(screen)
 		if len(names) != 2 || (names[0] != names[1]) != relayed {
 			t.Errorf("%s: %q", line, screen)
@@ -163,7 +163,7 @@ func TestPtySignals(t *testing.T) {
 		}
 	})
 	t.Run("key", func(t *testing.T) {
-		cmd := shell(t, env, `trap 'echo so did I' INT; agentproxy exec --pty -- sh -c "$1"; echo status $?`, script)
+		cmd := scripted(t, env, `trap 'echo so did I' INT; agentproxy exec --pty -- sh -c "$1"; echo status $?`, script)
 		screen := dialog{{"ready", typing("\x03")}}.play(t, cmd)
 		if strings.Count(screen, "caught") != 1 || strings.Count(screen, "so did I") != 1 || !strings.Contains(screen, "status 9") {
 			t.Errorf("printed %q", screen)
@@ -207,7 +207,7 @@ func TestPtyKilledInBackground(t *testing.T) {
 func TestPtyStragglers(t *testing.T) {
 	env := sandbox(t)
 	dir := t.TempDir()
-	cmd := shell(t, env, `cd "$1"; agentproxy exec --pty -- sh -c "$2"; echo returned; read wait`, dir,
+	cmd := scripted(t, env, `cd "$1"; agentproxy exec --pty -- sh -c "$2"; echo returned; read wait`, dir,
 		`(until [ -e go ]; do sleep 0.02; done; echo late; echo later) & (until [ -e go ]; do sleep 0.02; done; echo quiet >done) <&- >&- 2>&- & echo up`)
 	screen := dialog{
 		{"up", func(*os.File) {}},
@@ -270,7 +270,7 @@ func TestPtySettings(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
-			cmd := shell(t, env, `
+			cmd := scripted(t, env, `
 				sh -c 'echo $$ >"$1/pid"; exec agentproxy exec --pty -- sh -c "$2" sh "$1"' sh "$1" "$2"
 				got=$(stty -g; stty size)
 				eval "$3"
@@ -297,7 +297,7 @@ func TestPtyTypedAhead(t *testing.T) {
 	release := func(*os.File) { os.WriteFile(strings.Fields(wait)[5], nil, 0o600) }
 	t.Run("before", func(t *testing.T) {
 		screen := dialog{{"ready", typing("one\ntwo\n")}, {"two", release}}.play(t,
-			shell(t, env, `sh -c "$1" ready; agentproxy exec --pty -- sh -c 'read x; echo read $x'; read x; echo then $x`, wait))
+			scripted(t, env, `sh -c "$1" ready; agentproxy exec --pty -- sh -c 'read x; echo read $x'; read x; echo then $x`, wait))
 		if want := "ready\none\ntwo\nread one\nthen two"; strings.Join(lines(screen), "\n") != want {
 			t.Errorf("screen: %q", screen)
 		}
@@ -308,7 +308,7 @@ func TestPtyTypedAhead(t *testing.T) {
 			t.Skip("the kernel does not let keys be put back")
 		}
 		screen := dialog{{"ready", typing("one\ntwo\n")}, {"two", release}}.play(t,
-			shell(t, env, `agentproxy exec --pty -- sh -c "$1" ready; read x; echo read $x; read x; echo then $x`, wait))
+			scripted(t, env, `agentproxy exec --pty -- sh -c "$1" ready; read x; echo read $x; read x; echo then $x`, wait))
 		if want := "ready\none\ntwo\nread one\nthen two"; strings.Join(lines(screen), "\n") != want {
 			t.Errorf("screen: %q", screen)
 		}
@@ -318,7 +318,7 @@ func TestPtyTypedAhead(t *testing.T) {
 // GnuPG asks for passphrases on the command's terminal.
 func TestPtyOfGnuPG(t *testing.T) {
 	env := sandbox(t)
-	screen := dialog{}.play(t, shell(t, env, `
+	screen := dialog{}.play(t, scripted(t, env, `
 		GPG_TTY=$(tty) agentproxy exec --pty -- sh -c 'test "$GPG_TTY" = "$(tty)" && echo same'
 		GPG_TTY=/dev/tty agentproxy exec --pty -- sh -c 'echo $GPG_TTY'
 	`))

@@ -21,9 +21,10 @@ import (
 
 func trustCommand() *command {
 	return &command{
-		name:  "trust",
-		args:  "install | status | remove",
-		short: "Make the machine's stores trust the CA for good, and undo it",
+		name:   "trust",
+		args:   "install | status | remove",
+		values: firstWords("install", "status", "remove"),
+		short:  "Make the machine's stores trust the CA for good, and undo it",
 		examples: `
   agentproxy trust install                       # the system (as root), NSS databases, Firefox and Java, as far as they are here
   agentproxy trust install --store npm --store pip  # a marked block in ~/.npmrc and pip.conf

@@ -259,14 +259,7 @@ func printLearned(w io.Writer, all []learned.Fix) {
 func printPlan(w io.Writer, p wrap.Plan) {
 	fmt.Fprintf(w, "run: %s\n", strings.Join(p.Argv, " "))
 	fmt.Fprintf(w, "profiles: %s\n", strings.Join(p.Tools, ", "))
-	sign := map[string]string{"add": "+", "change": "~", "remove": "-"}
-	for _, c := range p.Changes {
-		text := c.Name
-		if c.Action != "remove" {
-			text += "=" + c.Value
-		}
-		fmt.Fprintf(w, "%s %s\n      # %s\n", sign[c.Action], text, c.Reason)
-	}
+	printChanges(w, p.Changes)
 	for _, a := range p.Arguments {
 		fmt.Fprintf(w, "argument %s\n      # %s\n", strings.Join(a.Insert, " "), a.Reason)
 	}
@@ -280,6 +273,41 @@ func printPlan(w io.Writer, p wrap.Plan) {
 	for _, n := range slices.Concat(p.Notes, p.Never) {
 		fmt.Fprintf(w, "note: %s\n", n)
 	}
+}
+
+// printChanges shows each variable that is changed, and why.
+func printChanges(w io.Writer, changes []wrap.Change) {
+	sign := map[string]string{"add": "+", "change": "~", "remove": "-"}
+	for _, c := range changes {
+		text := c.Name
+		if c.Action != "remove" {
+			text += "=" + c.Value
+		}
+		fmt.Fprintf(w, "%s %s\n      # %s\n", sign[c.Action], text, c.Reason)
+	}
+}
+
+// sayShellFailure says in a line what the tunnel saw go wrong while a command
+// of the shell ran. Its output was not seen, so no more is claimed.
+func sayShellFailure(f *status.Failure) {
+	line := f.Error() + " (seen by the tunnel)"
+	if f.Advice != "" {
+		line += "; " + f.Advice
+	}
+	say("%s", line)
+}
+
+// rcSentence tells what "hook install" or "hook remove" came to.
+func rcSentence(verb, path string, changed bool) string {
+	switch {
+	case verb == "install" && changed:
+		return "the hook is in " + path + "; a new shell has it"
+	case verb == "install":
+		return "the hook is in " + path + " already"
+	case changed:
+		return "the hook is out of " + path
+	}
+	return "there is no hook of ours in " + path
 }
 
 // printReason says who decides about a host, how, and what happened lately.

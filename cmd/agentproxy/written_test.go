@@ -19,7 +19,7 @@ func TestOutputIntoFilesIsRead(t *testing.T) {
 			if err := os.WriteFile(log, []byte("no-such-name.invalid\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			cmd := shell(t, env, `cd "$1"; agentproxy exec --verdict-file=why -- sh -c '`+script+`' "$2" `+redirect, dir, says)
+			cmd := scripted(t, env, `cd "$1"; agentproxy exec --verdict-file=why -- sh -c '`+script+`' "$2" `+redirect, dir, says)
 			dialog{}.play(t, cmd)
 			why, err := os.ReadFile(filepath.Join(dir, "why"))
 			if err != nil || strings.Contains(string(why), `"confidence":0.85`) != named {

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+func completionCommand() *command {
+	return &command{
+		name:  "completion",
+		args:  "bash | zsh | fish",
+		short: "Print the completion of this command line for your shell",
+		examples: `
+  eval "$(agentproxy completion bash)"           # in ~/.bashrc; zsh alike, after compinit
+  agentproxy completion fish | source            # in config.fish`,
+		define: func(*pflag.FlagSet) action {
+			return func(_ context.Context, args []string) error {
+				if len(args) != 1 {
+					return hint(errors.New("completion needs a shell"), "agentproxy completion bash")
+				}
+				sh, err := namedShell(args[0])
+				if err != nil {
+					return err
+				}
+				if !sh.Completes {
+					return hint(fmt.Errorf("%s does not complete", sh.Name), "agentproxy completion bash")
+				}
+				exe, err := ownPath()
+				if err != nil {
+					return err
+				}
+				fmt.Print(sh.Completion(exe))
+				return nil
+			}
+		},
+		values: firstWords("bash", "zsh", "fish"),
+	}
+}
+
+// firstWords are the values of a command whose first word is one of a few.
+func firstWords(list ...string) func([]string) []string {
+	return func(words []string) []string {
+		if len(words) > 0 {
+			return nil
+		}
+		return list
+	}
+}
+
+// completeCommand is what the completions call: the words behind "agentproxy", the
+// last one unfinished. It prints what may stand there, a line each, with a
+// description behind a tab.
+func completeCommand() *command {
+	return &command{
+		name: "__complete", hidden: true, runs: true, short: "List what may stand at the end of a command line",
+		args: "<words>",
+		define: func(*pflag.FlagSet) action {
+			return func(_ context.Context, args []string) error {
+				complete(os.Stdout, args)
+				return nil
+			}
+		},
+	}
+}
+
+func complete(w io.Writer, words []string) {
+	if len(words) == 0 {
+		words = []string{""}
+	}
+	last := words[len(words)-1]
+	offer := func(word, description string) {
+		if strings.HasPrefix(word, last) {
+			fmt.Fprintf(w, "%s\t%s\n", word, description)
+		}
+	}
+	if len(words) == 1 || words[0] == "help" && len(words) == 2 {
+		for _, c := range commands() {
+			if !c.hidden {
+				offer(c.name, c.short)
+			}
+		}
+		return
+	}
+	for _, c := range commands() {
+		if c.name == words[0] && !c.hidden {
+			c.complete(words[1:], offer)
+		}
+	}
+}
+
+// complete offers the command's flags and values. Values of flags are the
+// shell's to complete, as files.
+func (c *command) complete(words []string, offer func(word, description string)) {
+	flags := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
+	c.define(flags)
+	before, last := words[:len(words)-1], words[len(words)-1]
+	var plain []string
+	for i := 0; i < len(before); i++ {
+		word := before[i]
+		switch {
+		case word == "--":
+			return
+		case takesNext(flags, word):
+			if i++; i == len(before) {
+				return
+			}
+		case !strings.HasPrefix(word, "-"):
+			if c.runs {
+				return // the command line of another
+			}
+			plain = append(plain, word)
+		}
+	}
+	if strings.HasPrefix(last, "-") {
+		flags.VisitAll(func(f *pflag.Flag) {
+			_, usage := pflag.UnquoteUsage(f)
+			offer("--"+f.Name, usage)
+		})
+		offer("--help", "show examples and flags")
+		return
+	}
+	if c.values != nil {
+		for _, value := range c.values(plain) {
+			offer(value, "")
+		}
+	}
+}
+
+// takesNext tells that the word is a flag whose value is the next word.
+func takesNext(flags *pflag.FlagSet, word string) bool {
+	name, isLong := strings.CutPrefix(word, "--")
+	if !isLong || strings.Contains(word, "=") {
+		return false
+	}
+	f := flags.Lookup(name)
+	return f != nil && f.NoOptDefVal == ""
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/agentproxy/agentproxy/profiles/env"
+	"github.com/agentproxy/agentproxy/proxy/attach"
+	"github.com/agentproxy/agentproxy/shell"
+	"github.com/agentproxy/agentproxy/wrap"
+	"github.com/spf13/pflag"
+)
+
+func envCommand() *command {
+	return &command{
+		name:  "env",
+		short: "Print the environment that leads through the tunnel",
+		examples: `
+  eval "$(agentproxy env)"                       # this shell, until it ends; "agentproxy hook" keeps it up to date
+  agentproxy env --explain                       # every value that is changed, and why
+  agentproxy env --shell fish | source           # the same in fish`,
+		long: `
+It is what exec gives to a command that no profile covers, without the run's own
+identity. The tunnel is started when none runs.`,
+		define: func(flags *pflag.FlagSet) action {
+			var f envFlags
+			f.define(flags)
+			flags.StringVar(&f.shell, "shell", "sh", "print assignments for this shell: "+strings.Join(shell.Names(), ", "))
+			flags.BoolVar(&f.explain, "explain", false, "print every value with its reason")
+			flags.BoolVar(&f.json, "json", false, "print the changes with their reasons as JSON")
+			return func(ctx context.Context, args []string) error {
+				if err := noArgs("env", args); err != nil {
+					return err
+				}
+				return runEnv(ctx, f)
+			}
+		},
+	}
+}
+
+type envFlags struct {
+	tunnelFlags
+	shell         string
+	explain, json bool
+}
+
+func runEnv(ctx context.Context, f envFlags) error {
+	sh, err := namedShell(f.shell)
+	if err != nil {
+		return err
+	}
+	if f.explain && f.json {
+		return hint(errors.New("--json holds the reasons already"), "agentproxy env --json")
+	}
+	options, err := f.options()
+	if err != nil {
+		return err
+	}
+	_, plan, err := shellPlan(ctx, options)
+	if err != nil {
+		return err
+	}
+	switch {
+	case f.json:
+		return json.NewEncoder(os.Stdout).Encode(plan.Changes)
+	case f.explain:
+		printChanges(os.Stdout, plan.Changes)
+	default:
+		fmt.Print(sh.Assignments(edits(plan.Changes)))
+	}
+	return nil
+}
+
+// shellPlan is what is changed for a shell, from which anything may be started:
+// that of a command without a profile and without a run.
+func shellPlan(ctx context.Context, options attach.Options) (*attach.Tunnel, wrap.Plan, error) {
+	tunnel, err := attached(ctx, options)
+	if err != nil {
+		return nil, wrap.Plan{}, err
+	}
+	r := execution{options: options, argv: []string{"true"}, environ: os.Environ()}
+	r.survey = r.look()
+	plan, err := r.plan(tunnel)
+	return tunnel, plan, err
+}
+
+// edits are the changes in the form that shells get.
+func edits(changes []wrap.Change) []env.Edit {
+	var list []env.Edit
+	for _, c := range changes {
+		list = append(list, env.Edit{Name: c.Name, Value: c.Value, Unset: c.Action == "remove", Reason: c.Reason})
+	}
+	return list
+}
+
+func namedShell(name string) (shell.Shell, error) {
+	sh, ok := shell.Named(name)
+	if !ok {
+		return sh, hint(fmt.Errorf("%q is none of the shells %s", name, strings.Join(shell.Names(), ", ")), "agentproxy hook --help")
+	}
+	return sh, nil
+}

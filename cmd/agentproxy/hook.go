@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/agentproxy/agentproxy/proxy/rundir"
+	"github.com/agentproxy/agentproxy/shell"
+	"github.com/spf13/pflag"
+)
+
+func hookCommand() *command {
+	return &command{
+		name:  "hook",
+		args:  "bash | zsh | fish | sh | install [shell] | remove [shell]",
+		short: "Make the tunnel a part of your shell",
+		examples: `
+  eval "$(agentproxy hook bash)"                 # in ~/.bashrc: what you type goes through the tunnel
+  agentproxy hook fish | source                  # in config.fish
+  agentproxy hook install zsh                    # writes that line to ~/.zshrc; "remove" takes it out again`,
+		long: `
+--mode env (default) sets the shell's environment. It follows the tunnel: refreshed
+when the port changes, taken back when the tunnel is gone. agentproxy_off undoes it
+exactly, agentproxy_on does it again. When a command fails and the tunnel saw why,
+one line says so. At a prompt nothing is started when nothing has happened. An sh
+has no hook before its prompt: there, agentproxy_on refreshes.
+
+--mode wrap leaves the environment alone: commands that have a profile run through
+"agentproxy exec --", by functions. Your own aliases and functions win, and
+"command npm" is npm itself.`,
+		define: func(flags *pflag.FlagSet) action {
+			var f hookFlags
+			flags.StringVar(&f.mode, "mode", "env", "env: the shell's environment; wrap: commands that have a profile")
+			flags.StringVar(&f.rc, "rc", "", "with install and remove: edit this `file` instead of the shell's own")
+			return func(_ context.Context, args []string) error { return runHook(f, args) }
+		},
+		values: func(words []string) []string {
+			switch {
+			case len(words) == 0:
+				return append(shell.Names(), "install", "remove")
+			case len(words) == 1 && (words[0] == "install" || words[0] == "remove"):
+				return shell.Names()
+			}
+			return nil
+		},
+	}
+}
+
+type hookFlags struct{ mode, rc string }
+
+func runHook(f hookFlags, args []string) error {
+	if f.mode != "env" && f.mode != "wrap" {
+		return hint(fmt.Errorf("--mode is env or wrap, not %q", f.mode), "agentproxy hook --help")
+	}
+	if len(args) > 0 && (args[0] == "install" || args[0] == "remove") {
+		return editRC(f, args[0], args[1:])
+	}
+	if len(args) != 1 {
+		return hint(errors.New("hook needs a shell, install or remove"), "agentproxy hook install bash")
+	}
+	sh, err := namedShell(args[0])
+	if err != nil {
+		return err
+	}
+	exe, err := ownPath()
+	if err != nil {
+		return err
+	}
+	if f.mode == "env" {
+		fmt.Print(sh.Hook(exe))
+		return nil
+	}
+	if !sh.Wraps {
+		return hint(fmt.Errorf("there is no wrap mode for %s", sh.Name), "agentproxy hook %s", sh.Name)
+	}
+	fmt.Print(sh.Wrap(exe, wrappable()))
+	return nil
+}
+
+// ownPath is this program's, as it can be called from anywhere.
+func ownPath() (string, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("the path of this program: %w", err)
+	}
+	return exe, nil
+}
+
+// editRC puts the line that loads the hook into an rc file, or takes it out.
+func editRC(f hookFlags, verb string, args []string) error {
+	name := filepath.Base(os.Getenv("SHELL"))
+	if len(args) > 0 {
+		name = args[0]
+	}
+	if len(args) > 1 {
+		return hint(fmt.Errorf("hook %s takes one shell, not %d", verb, len(args)), "agentproxy hook %s %s", verb, name)
+	}
+	sh, err := namedShell(name)
+	if err != nil {
+		return err
+	}
+	path := f.rc
+	if path == "" {
+		home, err := rundir.Home(os.Getenv)
+		if err != nil {
+			return err
+		}
+		path = sh.RCPath(home, os.Getenv)
+	}
+	exe, err := ownPath()
+	if err != nil {
+		return err
+	}
+	var changed bool
+	if verb == "remove" {
+		changed, err = shell.RemoveHook(path)
+	} else {
+		changed, err = sh.InstallHook(path, exe, "hook "+sh.Name+" --mode "+f.mode)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Println(rcSentence(verb, path, changed))
+	return nil
+}
+
+// wrappable are the commands that have a profile and are installed.
+func wrappable() []string {
+	var found []string
+	for _, name := range library().Commands() {
+		if isInstalled(name) {
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
+func isInstalled(name string) bool {
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 && !strings.Contains(name, "/") {
+			return true
+		}
+	}
+	return false
+}

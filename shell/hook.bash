@@ -1,0 +1,127 @@
+# shellcheck shell=bash
+# The hook for bash, from 3.2 on. The shell's environment goes through the tunnel;
+# it is taken back when the tunnel is gone and set again when there is another.
+# agentproxy_off undoes it, agentproxy_on does it again.
+#
+# Builtins are called with "builtin": people alias them and define functions over
+# them. Nothing here fails under set -eu, and nothing is forked at a prompt
+# unless the tunnel has changed or has noted a failure.
+
+# __agentproxy_put NAME exported|plain VALUE: export it, and remember what was there.
+__agentproxy_put() {
+	builtin printf -v "__agentproxy_had_$1" %s "${!1+$2}"
+	builtin printf -v "__agentproxy_was_$1" %s "${!1-}"
+	builtin printf -v "__agentproxy_set_$1" %s "$3"
+	builtin export "$1=$3"
+	__agentproxy_names+=("$1")
+}
+
+# __agentproxy_drop NAME exported|plain: unset it, and remember what was there.
+__agentproxy_drop() {
+	builtin printf -v "__agentproxy_had_$1" %s "${!1+$2}"
+	builtin printf -v "__agentproxy_was_$1" %s "${!1-}"
+	builtin printf -v "__agentproxy_set_$1" %s ''
+	builtin unset "$1"
+	__agentproxy_names+=("$1")
+}
+
+# __agentproxy_back NAME: as it was, unless somebody else has set it since.
+__agentproxy_back() {
+	builtin local had=__agentproxy_had_$1 was=__agentproxy_was_$1 set=__agentproxy_set_$1
+	if [[ ${!1-} == "${!set}" ]]; then
+		builtin unset "$1"
+		case ${!had} in
+		exported) builtin export "$1=${!was}" ;;
+		plain) builtin printf -v "$1" %s "${!was}" ;;
+		esac
+	fi
+	builtin unset "$had" "$was" "$set"
+}
+
+# __agentproxy_leave: the environment is as it was before.
+__agentproxy_leave() {
+	builtin local name
+	for name in ${__agentproxy_names[@]+"${__agentproxy_names[@]}"}; do
+		__agentproxy_back "$name"
+	done
+	__agentproxy_names=()
+	__agentproxy_port=
+}
+
+# __agentproxy_enter: the environment goes through the tunnel.
+__agentproxy_enter() {
+	__agentproxy_leave
+	builtin local text
+	if text=$("$__agentproxy_bin" __hook enter bash $$); then
+		builtin eval "$text"
+	fi
+}
+
+# __agentproxy_watch FILE: the tunnel's pulse, "PORT TIME" with the last failure's
+# time.
+__agentproxy_watch() {
+	__agentproxy_pulse=$1
+	builtin read -r __agentproxy_port __agentproxy_failed 2>/dev/null <"$1" || builtin :
+}
+
+agentproxy_on() {
+	__agentproxy_wanted=yes
+	__agentproxy_enter
+}
+
+agentproxy_off() {
+	__agentproxy_wanted=
+	__agentproxy_leave
+}
+
+__agentproxy_prompt() {
+	builtin local status=$? port='' failed=''
+	if [[ -z $__agentproxy_wanted || -z $__agentproxy_pulse ]]; then
+		builtin return
+	fi
+	if [[ -r $__agentproxy_pulse ]]; then
+		builtin read -r port failed <"$__agentproxy_pulse" || builtin :
+	fi
+	if [[ $port != "$__agentproxy_port" ]]; then
+		__agentproxy_leave
+		if [[ -n $port ]]; then
+			__agentproxy_enter 2>/dev/null
+		fi
+	elif [[ $failed != "$__agentproxy_failed" ]]; then
+		if ((status)); then
+			"$__agentproxy_bin" __hook failures $$ "$__agentproxy_failed" || builtin :
+		fi
+		__agentproxy_failed=$failed
+	fi
+}
+
+# __agentproxy_install: before every prompt, after what others do there. From 5.1
+# on PROMPT_COMMAND is an array whose elements find $? and PIPESTATUS as they were;
+# before, what comes last can change them for nobody.
+__agentproxy_install() {
+	builtin local element
+	for element in ${PROMPT_COMMAND[@]+"${PROMPT_COMMAND[@]}"}; do
+		if [[ $element == *__agentproxy_prompt* ]]; then
+			builtin return
+		fi
+	done
+	if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
+		PROMPT_COMMAND+=(__agentproxy_prompt)
+	else
+		# shellcheck disable=SC2128,SC2178 # a string, there
+		PROMPT_COMMAND=${PROMPT_COMMAND:+$PROMPT_COMMAND$'\n'}__agentproxy_prompt
+	fi
+}
+
+# Read again, as by a second rc file: first as it was.
+builtin : "${__agentproxy_bin:=agentproxy}"
+__agentproxy_names=(${__agentproxy_names[@]+"${__agentproxy_names[@]}"})
+__agentproxy_pulse=${__agentproxy_pulse-}
+__agentproxy_failed=${__agentproxy_failed-}
+if [[ $- == *i* ]]; then
+	agentproxy_on 2>/dev/null
+	__agentproxy_install
+elif [[ -z ${AGENT_PROXY_URL-} || $AGENT_PROXY_URL != "${HTTPS_PROXY-}" ]]; then
+	# A script, by BASH_ENV or a login, that did not inherit it.
+	agentproxy_on 2>/dev/null
+fi

@@ -1,0 +1,117 @@
+# The hook for fish, from 3.0 on. The shell's environment goes through the tunnel;
+# it is taken back when the tunnel is gone and set again when there is another.
+# agentproxy_off undoes it, agentproxy_on does it again.
+#
+# Builtins are called with "builtin": people define functions over them. Nothing
+# is forked at a prompt unless the tunnel has changed or has noted a failure.
+
+# __agentproxy_put NAME exported|plain VALUE: export it, and remember what was there.
+function __agentproxy_put
+    __agentproxy_remember $argv[1] $argv[2]
+    builtin set -g __agentproxy_set_$argv[1] $argv[3]
+    builtin set -gx $argv[1] $argv[3]
+end
+
+# __agentproxy_drop NAME exported|plain: unset it, and remember what was there.
+function __agentproxy_drop
+    __agentproxy_remember $argv[1] $argv[2]
+    builtin set -g __agentproxy_set_$argv[1]
+    builtin set -eg $argv[1]
+end
+
+# A universal variable is only hidden by the global one, and shows again without it.
+function __agentproxy_remember
+    if builtin set -qg $argv[1]
+        builtin set -g __agentproxy_had_$argv[1] $argv[2]
+        builtin set -g __agentproxy_was_$argv[1] $$argv[1]
+    else
+        builtin set -g __agentproxy_had_$argv[1]
+    end
+    builtin set -ga __agentproxy_names $argv[1]
+end
+
+# __agentproxy_back NAME: as it was, unless somebody else has set it since.
+function __agentproxy_back
+    builtin set -l had __agentproxy_had_$argv[1]
+    builtin set -l was __agentproxy_was_$argv[1]
+    builtin set -l ours __agentproxy_set_$argv[1]
+    if builtin test "$$argv[1]" = "$$ours"
+        builtin set -eg $argv[1]
+        switch "$$had"
+            case exported
+                builtin set -gx $argv[1] $$was
+            case plain
+                builtin set -g $argv[1] $$was
+        end
+    end
+    builtin set -eg $had $was $ours
+end
+
+# __agentproxy_leave: the environment is as it was before.
+function __agentproxy_leave
+    for name in $__agentproxy_names
+        __agentproxy_back $name
+    end
+    builtin set -g __agentproxy_names
+    builtin set -g __agentproxy_port
+end
+
+# __agentproxy_enter: the environment goes through the tunnel.
+function __agentproxy_enter
+    __agentproxy_leave
+    builtin set -l text ($__agentproxy_bin __hook enter fish $fish_pid)
+    and builtin string join \n -- $text | builtin source
+end
+
+# __agentproxy_watch FILE: the tunnel's pulse, "PORT TIME" with the last failure's
+# time.
+function __agentproxy_watch
+    builtin set -g __agentproxy_pulse $argv[1]
+    builtin read -g -d ' ' __agentproxy_port __agentproxy_failed <$argv[1]
+end
+
+function agentproxy_on
+    builtin set -g __agentproxy_wanted yes
+    __agentproxy_enter
+end
+
+function agentproxy_off
+    builtin set -g __agentproxy_wanted
+    __agentproxy_leave
+end
+
+function __agentproxy_prompt --on-event fish_prompt
+    builtin set -l last $status
+    if builtin test -z "$__agentproxy_wanted" -o -z "$__agentproxy_pulse"
+        return
+    end
+    builtin set -l port
+    builtin set -l failed
+    if builtin test -r "$__agentproxy_pulse"
+        builtin read -l -d ' ' p f <$__agentproxy_pulse
+        builtin set port $p
+        builtin set failed $f
+    end
+    if builtin test "$port" != "$__agentproxy_port"
+        __agentproxy_leave
+        if builtin test -n "$port"
+            __agentproxy_enter 2>/dev/null
+        end
+    else if builtin test "$failed" != "$__agentproxy_failed"
+        if builtin test $last -ne 0
+            $__agentproxy_bin __hook failures $fish_pid "$__agentproxy_failed"
+        end
+        builtin set -g __agentproxy_failed $failed
+    end
+end
+
+# Read again, as by a second configuration: first as it was.
+builtin set -q __agentproxy_names
+or builtin set -g __agentproxy_names
+if builtin status is-interactive
+    agentproxy_on 2>/dev/null
+else if builtin test -z "$AGENT_PROXY_URL" -o "$AGENT_PROXY_URL" != "$HTTPS_PROXY"
+    # A script that did not inherit it.
+    agentproxy_on 2>/dev/null
+    builtin true
+end
