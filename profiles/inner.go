@@ -3,6 +3,7 @@ package profiles
 import (
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Inner says where, in the arguments of a command that runs another, that
@@ -83,18 +84,18 @@ func isAssignment(word string) bool {
 }
 
 // shellWords are words at a command's place that are none, or run nothing.
-var shellWords = map[string]bool{}
-
-func init() {
+var shellWords = sync.OnceValue(func() map[string]bool {
+	words := map[string]bool{}
 	for _, w := range strings.Fields(`if then else elif fi for do done while until case esac in select function { } ! [[ ]] [ : . source
 		alias bg break builtin cd command continue declare dirs disown echo enable eval exec exit export false fc fg getopts hash
 		help history jobs kill let local logout mapfile popd printf pushd pwd read readarray readonly return set shift shopt
 		test times trap true type typeset ulimit umask unalias unset wait
 		basename cat chmod chown cp cut date dirname expr find grep head ln ls mkdir mktemp mv nl od paste rm rmdir sed seq sleep
 		sort stat tail tee touch tr tty uname uniq wc which whoami awk gawk mawk diff cmp tar gzip gunzip zcat id hostname`) {
-		shellWords[w] = true
+		words[w] = true
 	}
-}
+	return words
+})
 
 // leading are shell words that a command follows.
 var leading = []string{"if", "then", "else", "elif", "do", "while", "until", "!", "{", "exec", "command", "builtin", "eval"}
@@ -109,7 +110,7 @@ func shellCommands(text string) [][]string {
 		for len(words) > 0 && (slices.Contains(leading, words[0]) || isAssignment(words[0])) {
 			words = words[1:]
 		}
-		if len(words) > 0 && !shellWords[words[0]] {
+		if len(words) > 0 && !shellWords()[words[0]] {
 			commands = append(commands, words)
 		}
 		words = nil

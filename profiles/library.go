@@ -10,7 +10,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -126,13 +125,21 @@ func (l *Library) Words(name string) (Words, error) {
 	return words, nil
 }
 
-var versionSuffix = regexp.MustCompile(`[-.]?\d[\d.]*$`)
+// unversioned is a command's name without a version at its end: python for
+// python3.13.
+func unversioned(name string) string {
+	bare := strings.TrimRight(name, "0123456789.")
+	if !strings.ContainsAny(name[len(bare):], "0123456789") {
+		return name
+	}
+	return strings.TrimRight(bare, "-")
+}
 
 // ForCommand returns the profile that covers a command, given by name or path,
 // nil when none does. The name as it is comes first, then without a version.
 func (l *Library) ForCommand(command string) (*Profile, error) {
 	name := path.Base(command)
-	for _, name := range []string{name, versionSuffix.ReplaceAllString(name, "")} {
+	for _, name := range []string{name, unversioned(name)} {
 		if name == "" {
 			continue
 		}

@@ -2,7 +2,6 @@ package profiles
 
 import (
 	"maps"
-	"regexp"
 	"strings"
 )
 
@@ -38,21 +37,38 @@ var factNames = map[string]string{
 // FactNames returns the names that templates may hold, with what they are.
 func FactNames() map[string]string { return maps.Clone(factNames) }
 
-var placeholder = regexp.MustCompile(`\{([a-z][a-z0-9_.-]*)\}`)
-
 // Names returns the facts that the template names.
 func (t Template) Names() []string {
 	var names []string
-	for _, m := range placeholder.FindAllStringSubmatch(string(t), -1) {
-		names = append(names, m[1])
-	}
+	t.Expand(func(name string) string {
+		names = append(names, name)
+		return ""
+	})
 	return names
 }
 
-// Expand fills the facts in.
+// Expand fills the facts in. What stands in braces and is no name (of lower-case
+// letters, digits, dots, dashes and underscores) stays as it is.
 func (t Template) Expand(fact func(name string) string) string {
-	if !strings.Contains(string(t), "{") {
-		return string(t)
+	var b strings.Builder
+	rest := string(t)
+	for {
+		before, after, found := strings.Cut(rest, "{")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		name, behind, closed := strings.Cut(after, "}")
+		if !closed || !isName(name) {
+			b.WriteByte('{')
+			rest = after
+			continue
+		}
+		b.WriteString(fact(name))
+		rest = behind
 	}
-	return placeholder.ReplaceAllStringFunc(string(t), func(s string) string { return fact(s[1 : len(s)-1]) })
+}
+
+func isName(s string) bool {
+	return s != "" && 'a' <= s[0] && s[0] <= 'z' && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789._-") == ""
 }

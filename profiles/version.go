@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Condition is a condition on a version: comparisons divided by spaces must
@@ -22,7 +24,12 @@ type comparison struct {
 	version  []int
 }
 
-var comparisonForm = regexp.MustCompile(`^(>=|<=|<|>|=)(\d+(?:\.\d+)*)$`)
+// parseComparison reads one such as >=22.21.
+func parseComparison(word string) (comparison, bool) {
+	version := strings.TrimLeft(word, "<>=")
+	c := comparison{word[:len(word)-len(version)], parseVersion(version)}
+	return c, c.version != nil && slices.Contains([]string{">=", "<=", "<", ">", "="}, c.operator)
+}
 
 // UnmarshalText parses the condition.
 func (c *Condition) UnmarshalText(text []byte) error {
@@ -30,11 +37,11 @@ func (c *Condition) UnmarshalText(text []byte) error {
 	for alternative := range strings.SplitSeq(c.text, "||") {
 		var all []comparison
 		for _, word := range strings.Fields(alternative) {
-			m := comparisonForm.FindStringSubmatch(word)
-			if m == nil {
+			next, ok := parseComparison(word)
+			if !ok {
 				return fmt.Errorf("%q is no comparison such as >=22.21", word)
 			}
-			all = append(all, comparison{m[1], parseVersion(m[2])})
+			all = append(all, next)
 		}
 		if len(all) == 0 {
 			return errors.New("a condition such as >=22.21 is missing")
@@ -116,12 +123,12 @@ func parseVersion(s string) []int {
 	return version
 }
 
-var versionForm = regexp.MustCompile(`\d+(?:\.\d+)+`)
+var versionForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\d+(?:\.\d+)+`) })
 
 // Find returns the version in what a program printed, "" when there is none.
 func (p Probe) Find(output string) string {
 	if p.Pattern == "" {
-		return versionForm.FindString(output)
+		return versionForm().FindString(output)
 	}
 	if m := p.Pattern.Regexp().FindStringSubmatch(output); len(m) > 1 {
 		return m[1]
