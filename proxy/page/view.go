@@ -67,7 +67,7 @@ func (b *Board) View() View {
 	defer b.mu.Unlock()
 	return View{
 		Counts: []Count{
-			{"open now", b.open, ""},
+			{"open", b.open, ""},
 			{"opened", b.total.opened, marked(b.total.opened, status.Opened)},
 			{"refused", b.total.refused, marked(b.total.refused, status.Refused)},
 			{"failed", b.total.failed, marked(b.total.failed, status.Failed)},
