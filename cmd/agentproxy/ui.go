@@ -407,6 +407,7 @@ func printStatus(w io.Writer, d *status.Document, now time.Time) {
 	if d.ConfigPath != "" {
 		row("config", "%s", d.ConfigPath)
 	}
+	row("page", "http://127.0.0.1:%d%s", d.Port, status.Prefix)
 	row("state", "%s", d.StateDir)
 	row("bundle", "%s", d.CABundlePath)
 	if d.CAExpires != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -158,21 +159,21 @@ func TestEventsAreRationed(t *testing.T) {
 		reader, writer := io.Pipe()
 		r := httptest.NewRequest("GET", status.EventsPath, nil).WithContext(t.Context())
 		go p.events(&streamed{httptest.NewRecorder(), writer}, r)
-		views := 0
+		var views atomic.Int64
 		go func() {
 			lines := bufio.NewScanner(reader)
 			lines.Buffer(nil, 1<<20)
 			for lines.Scan() {
 				if strings.HasPrefix(lines.Text(), "data: ") {
-					views++
+					views.Add(1)
 				}
 			}
 		}()
-		count := func(d time.Duration) int {
-			before := views
+		count := func(d time.Duration) int64 {
+			before := views.Load()
 			time.Sleep(d)
 			synctest.Wait()
-			return views - before
+			return views.Load() - before
 		}
 		count(time.Second)
 		for range 100 {
