@@ -4,7 +4,8 @@
 builtin : "${__agentproxy_bin:=agentproxy}"
 
 __agentproxy_complete() {
-	builtin local words=("${COMP_WORDS[@]:1:COMP_CWORD}") line i
+	builtin local line i words
+	words=("${COMP_WORDS[@]:1:COMP_CWORD}")
 	# Behind exec's "--" stands another command line.
 	for ((i = 2; i < COMP_CWORD; i++)); do
 		if [[ ${COMP_WORDS[1]} == exec && ${COMP_WORDS[i]} == -- ]]; then

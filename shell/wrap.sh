@@ -3,8 +3,11 @@
 # alias or a function of the user's wins, and "command NAME" is the command itself.
 
 # __agentproxy_wrap NAME: unless the name is the user's own already. No alias is
-# expanded behind "function".
+# expanded behind "function". In its POSIX mode bash takes no name with a "-".
 function __agentproxy_wrap {
+	if [[ :${SHELLOPTS-}: == *:posix:* && $1 == *[!A-Za-z0-9_]* ]]; then
+		builtin return 0
+	fi
 	if builtin alias "$1" >/dev/null 2>&1 || builtin typeset -f "$1" >/dev/null; then
 		builtin return 0
 	fi
