@@ -69,8 +69,13 @@ func insertBlock(old []byte, line string) []byte {
 	return slices.Concat(old[:from], []byte(begin+line+blockEnd), old[to:])
 }
 
+// removeBlock keeps the newline that the block brought where lines have come to
+// stand behind it.
 func removeBlock(old []byte) []byte {
-	from, to, _ := findBlock(old)
+	from, to, open := findBlock(old)
+	if open && to < len(old) {
+		from++
+	}
 	return slices.Concat(old[:from], old[to:])
 }
 

@@ -75,7 +75,7 @@ func runHook(f hookFlags, args []string) error {
 		return nil
 	}
 	if !sh.Wraps {
-		return hint(fmt.Errorf("there is no wrap mode for %s", sh.Name), "agentproxy hook %s", sh.Name)
+		return noWrap(sh)
 	}
 	fmt.Print(sh.Wrap(exe, wrappable()))
 	return nil
@@ -90,16 +90,14 @@ func ownPath() (string, error) {
 	return exe, nil
 }
 
-// editRC puts the line that loads the hook into an rc file, or takes it out.
+// editRC puts the line that loads the hook into an rc file, or takes it out. A
+// file that is named needs no shell for the latter.
 func editRC(f hookFlags, verb string, args []string) error {
-	name := filepath.Base(os.Getenv("SHELL"))
-	if len(args) > 0 {
-		name = args[0]
+	if verb == "remove" && f.rc != "" && len(args) == 0 {
+		changed, err := shell.RemoveHook(f.rc)
+		return sayRC(verb, f.rc, changed, err)
 	}
-	if len(args) > 1 {
-		return hint(fmt.Errorf("hook %s takes one shell, not %d", verb, len(args)), "agentproxy hook %s %s", verb, name)
-	}
-	sh, err := namedShell(name)
+	sh, err := shellToEdit(verb, args)
 	if err != nil {
 		return err
 	}
@@ -111,21 +109,43 @@ func editRC(f hookFlags, verb string, args []string) error {
 		}
 		path = sh.RCPath(home, os.Getenv)
 	}
+	if verb == "remove" {
+		changed, err := shell.RemoveHook(path)
+		return sayRC(verb, path, changed, err)
+	}
+	if f.mode == "wrap" && !sh.Wraps {
+		return noWrap(sh)
+	}
 	exe, err := ownPath()
 	if err != nil {
 		return err
 	}
-	var changed bool
-	if verb == "remove" {
-		changed, err = shell.RemoveHook(path)
-	} else {
-		changed, err = sh.InstallHook(path, exe, "hook "+sh.Name+" --mode "+f.mode)
+	changed, err := sh.InstallHook(path, exe, "hook "+sh.Name+" --mode "+f.mode)
+	return sayRC(verb, path, changed, err)
+}
+
+// shellToEdit is the shell that was named, else the user's own.
+func shellToEdit(verb string, args []string) (shell.Shell, error) {
+	switch own := os.Getenv("SHELL"); {
+	case len(args) > 1:
+		return shell.Shell{}, hint(fmt.Errorf("hook %s takes one shell, not %d", verb, len(args)), "agentproxy hook %s %s", verb, args[0])
+	case len(args) == 1:
+		return namedShell(args[0])
+	case own != "":
+		return namedShell(filepath.Base(own))
 	}
-	if err != nil {
-		return err
+	return shell.Shell{}, hint(errors.New("$SHELL does not say which shell"), "agentproxy hook %s bash", verb)
+}
+
+func sayRC(verb, path string, changed bool, err error) error {
+	if err == nil {
+		fmt.Println(rcSentence(verb, path, changed))
 	}
-	fmt.Println(rcSentence(verb, path, changed))
-	return nil
+	return err
+}
+
+func noWrap(sh shell.Shell) error {
+	return hint(fmt.Errorf("there is no wrap mode for %s", sh.Name), "agentproxy hook %s", sh.Name)
 }
 
 // wrappable are the commands that have a profile and are installed.

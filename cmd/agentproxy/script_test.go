@@ -72,6 +72,13 @@ func TestScripts(t *testing.T) {
 				}
 				return true, nil
 			}
+			if name, ok := strings.CutPrefix(cond, "shell:"); ok {
+				if _, err := exec.LookPath(name); err != nil {
+					leftout.Note(t, "what concerns "+name+", which is not installed")
+					return false, nil
+				}
+				return true, nil
+			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		RequireExplicitExec: true,

@@ -1,0 +1,65 @@
+package shell
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// Whatever is in a value, the shell reads it back as it was.
+func TestQuote(t *testing.T) {
+	value := "it's '' \\ \\' \"$x\" `id` $(id) * ~ !!\n\ttab é \x01"
+	for name, program := range map[string][]string{
+		"bash": {"bash", "-c"}, "zsh": {"zsh", "-f", "-o", "rcquotes", "-c"}, "fish": {"fish", "--no-config", "-c"}, "sh": {"sh", "-c"},
+	} {
+		if _, err := exec.LookPath(program[0]); err != nil {
+			continue
+		}
+		sh, _ := Named(name)
+		got, err := exec.Command(program[0], append(program[1:], "printf '%s' "+sh.Quote(value))...).Output()
+		if err != nil || string(got) != value {
+			t.Errorf("%s reads %q, %v", name, got, err)
+		}
+	}
+}
+
+func FuzzBlock(f *testing.F) {
+	f.Add([]byte("alias x=y"))
+	f.Add([]byte("alias x=y\n"))
+	f.Add([]byte(""))
+	f.Fuzz(func(t *testing.T, old []byte) {
+		if bytes.Contains(old, []byte("agentproxy hook")) {
+			return
+		}
+		first := insertBlock(old, "one")
+		if again := insertBlock(first, "one"); !bytes.Equal(again, first) {
+			t.Errorf("inserted twice: %q", again)
+		}
+		if got := removeBlock(insertBlock(first, "another")); !bytes.Equal(got, old) {
+			t.Errorf("after removal: %q, was %q", got, old)
+		}
+	})
+}
+
+// What the user adds behind the block stays, a block without its end is left
+// alone, a link to nowhere is not replaced by a file.
+func TestBlockAmongOthers(t *testing.T) {
+	text := append(insertBlock([]byte("a"), "line"), "b\n"...)
+	if got := removeBlock(text); string(got) != "a\nb\n" {
+		t.Errorf("got %q", got)
+	}
+	open := []byte("a\n" + blockBegin + "line\nb\n")
+	if got := removeBlock(open); !bytes.Equal(got, open) {
+		t.Errorf("got %q", got)
+	}
+	link := filepath.Join(t.TempDir(), "rc")
+	if err := os.Symlink("nowhere/rc", link); err != nil {
+		t.Fatal(err)
+	}
+	sh, _ := Named("bash")
+	if _, err := sh.InstallHook(link, "/bin/true", "hook bash"); err == nil {
+		t.Error("a link to nowhere was edited")
+	}
+}
