@@ -10,7 +10,7 @@ import (
 // How many lines around one with an anchor are looked at, too.
 const (
 	linesBefore = 10
-	linesAfter  = 10
+	linesAfter  = 16
 )
 
 const (

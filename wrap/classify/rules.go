@@ -54,7 +54,8 @@ func newRuleSet(o Options) (*ruleSet, error) {
 	if o.Own != nil {
 		s.add(o.Own.Rules, o.Own.Name)
 	}
-	for _, name := range append(slices.Clone(o.Profiles), profiles.GenericName) {
+	own := slices.DeleteFunc(slices.Clone(o.Profiles), func(name string) bool { return name == profiles.GenericName })
+	for _, name := range append(own, profiles.GenericName) {
 		words, err := o.Library.Words(name)
 		if err != nil {
 			return nil, err
