@@ -24,11 +24,12 @@ func (r *Rule) Literals() []string {
 }
 
 // Anchors returns one word of each literal: a phrase is found by it, too, where
-// a tool wraps it.
+// a tool wraps it. Quotes are there also as logs escape them.
 func Anchors(literals []string) []string {
 	var words []string
 	for _, text := range literals {
-		words = append(words, bestWord(text))
+		word := bestWord(text)
+		words = append(words, word, strings.ReplaceAll(word, `"`, `\"`))
 	}
 	slices.Sort(words)
 	return slices.Compact(words)
