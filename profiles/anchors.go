@@ -4,6 +4,7 @@ import (
 	"regexp/syntax"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // MinAnchor is how short a word may be by which lines are found.
@@ -194,15 +195,14 @@ func bestWord(text string) string {
 
 // wordWorth is a word's length, less for one that any log is full of.
 func wordWorth(word string) int {
-	if commonWords[strings.Trim(word, `:,.;"'()[]`)] {
+	if commonWords()[strings.Trim(word, `:,.;"'()[]`)] {
 		return MinAnchor
 	}
 	return len(word) + MinAnchor
 }
 
-var commonWords = map[string]bool{}
-
-func init() {
+var commonWords = sync.OnceValue(func() map[string]bool {
+	words := map[string]bool{}
 	for _, w := range strings.Fields(`error errors error: failed failure failed: request requests response connect connected connecting connection connections server
 		could cannot unable while trying status https:// http:// https http code: reason reason: exception warning download downloading fetch
 		fetching closed unknown invalid client remote error message returned get: exited caused cause: after before found address not resolve
@@ -215,6 +215,7 @@ func init() {
 		accepts identifier initialized failed, daemon receive received number number: verify requested determine problem
 		transport: handshake: session: http/1.1 http/1.0 "http/1.1 "http/1.0 proxy proxy: protocol: verification validation: established
 		install installing package packages version finished update updated updating running target`) {
-		commonWords[w] = true
+		words[w] = true
 	}
-}
+	return words
+})

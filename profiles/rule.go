@@ -91,14 +91,16 @@ func compile(p Pattern, flags string) *regexp.Regexp {
 	return re.(*regexp.Regexp)
 }
 
-var phrasePlace = regexp.MustCompile(`\{[a-z_]+\}`)
+var phrasePlace = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\{[a-z_]+\}`)
+})
 
 // expand puts the phrases in their places.
 func (p Pattern) expand() string {
 	if !strings.Contains(string(p), "{") {
 		return string(p)
 	}
-	return phrasePlace.ReplaceAllStringFunc(string(p), func(name string) string {
+	return phrasePlace().ReplaceAllStringFunc(string(p), func(name string) string {
 		if phrase, ok := phrases[name[1:len(name)-1]]; ok {
 			return phrase
 		}
@@ -132,7 +134,7 @@ func (r *Rule) check(complain complainer) {
 
 func (r *Rule) checkPatterns(complain complainer) {
 	for _, p := range []Pattern{r.Match, r.Unless, r.Near, r.UnlessNear} {
-		for _, name := range phrasePlace.FindAllString(string(p), -1) {
+		for _, name := range phrasePlace().FindAllString(string(p), -1) {
 			if _, ok := phrases[name[1:len(name)-1]]; !ok {
 				complain(string(p), "%s is no phrase; there are %s", name, strings.Join(phraseNames(), " "))
 				return

@@ -10,6 +10,3 @@ func (c *Classifier) Advice(tool string, class profiles.Class) string {
 	}
 	return c.rules.adviceFor(tool, class)
 }
-
-// Redact takes credentials out of a text.
-func Redact(text string) string { return redact(text) }

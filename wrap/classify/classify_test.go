@@ -146,7 +146,7 @@ func TestRedact(t *testing.T) {
 		"the token has expired":                   "the token has expired",
 		"CONNECT tunnel failed, response 403":     "CONNECT tunnel failed, response 403",
 	} {
-		if got := redact(text); got != want {
+		if got := Redact(text); got != want {
 			t.Errorf("%q: %q, not %q", text, got, want)
 		}
 	}

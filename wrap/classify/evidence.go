@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"regexp"
 	"slices"
+	"sync"
 
 	"github.com/agentproxy/agentproxy/profiles"
 )
@@ -77,14 +78,16 @@ func (e *evidence) standing() []*mark {
 }
 
 // warning is how a line begins, or what it says, that need not be the end.
-var warning = regexp.MustCompile(`(?i)\bwarn(?:ing)?\b|\bretry|\bretries\b|will try again|attempt \d`)
+var warning = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)\bwarn(?:ing)?\b|\bretry|\bretries\b|will try again|attempt \d`)
+})
 
 // failed are the marks of a command that is known to have failed: what it told
 // before some success stands, unless it was no more than a warning.
 func (e *evidence) failed() []*mark {
 	var all []*mark
 	for _, m := range e.marks {
-		if m.last >= e.success || !warning.MatchString(m.line) {
+		if m.last >= e.success || !warning().MatchString(m.line) {
 			all = append(all, m)
 		}
 	}

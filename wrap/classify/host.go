@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // isLocal tells that a host is this machine.
@@ -59,11 +60,13 @@ func portIs(kind, port string) bool {
 	return true
 }
 
-var anyHost = regexp.MustCompile(`https?://(?:[^/\s"'@]*@)?([A-Za-z0-9][A-Za-z0-9.-]*)|(?:resolve host:?|resolve proxy:?|ENOTFOUND|EAI_AGAIN|lookup|host=|hostname:?|connect to(?: host)?|resolving|UnknownHostException:) '?([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)|([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}):\d{2,5}\b`)
+var anyHost = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`https?://(?:[^/\s"'@]*@)?([A-Za-z0-9][A-Za-z0-9.-]*)|(?:resolve host:?|resolve proxy:?|ENOTFOUND|EAI_AGAIN|lookup|host=|hostname:?|connect to(?: host)?|resolving|UnknownHostException:) '?([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)|([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}):\d{2,5}\b`)
+})
 
 // nearestHost returns the first remote host that a text names, "" for none.
 func nearestHost(text string) string {
-	for _, m := range anyHost.FindAllStringSubmatch(text, 8) {
+	for _, m := range anyHost().FindAllStringSubmatch(text, 8) {
 		for _, host := range m[1:] {
 			if host != "" && !isLocal(host) && strings.Contains(host, ".") {
 				return host
