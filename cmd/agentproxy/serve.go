@@ -60,7 +60,7 @@ func runServe(ctx context.Context, options attach.Options, port int) error {
 	if port != 0 {
 		cfg.Front.Port = port
 	}
-	return foreground(ctx, daemon.Options{Config: cfg, Key: key, Version: options.Version, Tools: toolsOf(cfg)})
+	return foreground(ctx, daemon.Options{Config: cfg, Key: key, Version: options.Version, Tools: toolsOf(cfg), Readme: guideFor})
 }
 
 // foreground runs a daemon in this process until it is told to stop.

@@ -180,7 +180,7 @@ func daemonCommand() *command {
 		name: attach.SpawnedCommand, hidden: true, short: "Serve the tunnel (started by exec and up)",
 		define: func(*pflag.FlagSet) action {
 			return func(context.Context, []string) error {
-				return attach.BecomeDaemon(func(o *daemon.Options) { o.Tools = toolsOf(o.Config) })
+				return attach.BecomeDaemon(func(o *daemon.Options) { o.Tools, o.Readme = toolsOf(o.Config), guideFor })
 			}
 		},
 	}

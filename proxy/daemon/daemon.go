@@ -14,8 +14,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy"
@@ -56,6 +58,9 @@ type Options struct {
 	// Tools adds to a status document what concerns the tools of this machine,
 	// which the layers above know; nil adds nothing.
 	Tools func(*status.Document) `json:"-"`
+	// Readme writes the troubleshooting guide for the tunnel of a status document;
+	// nil writes none.
+	Readme func(*status.Document) (string, error) `json:"-"`
 	// Ready is told when connections are accepted.
 	Ready func(*rundir.Record) `json:"-"`
 	Log   *slog.Logger         `json:"-"`
@@ -96,6 +101,7 @@ func Run(ctx context.Context, o Options) error {
 		o.Ready(d.record)
 	}
 	go d.watchIdle(ctx)
+	go d.writeReadme()
 	select {
 	case <-ctx.Done():
 	case err = <-serving:
@@ -127,6 +133,7 @@ type daemon struct {
 	listener  net.Listener
 	record    *rundir.Record
 	pulse     *rundir.Pulse
+	hasReadme atomic.Bool
 	runs      *runs
 	carried   counter
 	log       *audit.Log
@@ -274,6 +281,9 @@ func (d *daemon) document() *status.Document {
 		doc.ToolTrustFailureCodes = []string{"java_truststore_not_written"}
 	}
 	d.addStores(doc)
+	if d.hasReadme.Load() {
+		doc.ReadmePath = filepath.Join(o.Dir, readmeFile)
+	}
 	doc.Connections, doc.Tunnels = d.front.Counts()
 	if idle := d.idle(); idle > 0 {
 		doc.IdleExit = idle.String()
@@ -303,6 +313,26 @@ func (d *daemon) addStores(doc *status.Document) {
 		doc.Accommodations = append(doc.Accommodations, status.Accommodation{Code: "trust_store_" + e.Store, Count: 1,
 			Detail: e.Place + " trusts the CA for good; agentproxy trust remove --store " + e.Store + " undoes it"})
 	}
+}
+
+// readmeFile is the guide's name in the state directory.
+const readmeFile = "README.md"
+
+// writeReadme puts the guide where the status document says that it is. Nobody
+// waits for it.
+func (d *daemon) writeReadme() {
+	if d.options.Readme == nil {
+		return
+	}
+	text, err := d.options.Readme(d.document())
+	if err == nil {
+		err = rundir.WriteFile(filepath.Join(d.options.Dir, readmeFile), []byte(text), 0o600)
+	}
+	if err != nil {
+		d.options.Log.Warn("no guide", "error", err.Error())
+		return
+	}
+	d.hasReadme.Store(true)
 }
 
 func (d *daemon) idle() time.Duration {
