@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -333,6 +334,7 @@ func (d *daemon) writeReadme() {
 		return
 	}
 	d.hasReadme.Store(true)
+	debug.FreeOSMemory() // the guide takes more than the tunnel, and is written once
 }
 
 func (d *daemon) idle() time.Duration {
