@@ -9,7 +9,7 @@ cat >"$ORIGIN_FILES/packages.json" <<'END'
 	"dist": {"type": "zip", "url": "https://git.test/files/greeting.zip"}}}}}
 END
 cat >composer.json <<'END'
-{"repositories": [{"type": "composer", "url": "https://git.test/files"}, {"packagist.org": false}], "require": {"matrix/greeting": "1.0.0"}}
+{"repositories": [{"type": "composer", "url": "https://git.test/files"}, {"packagist": false}], "require": {"matrix/greeting": "1.0.0"}}
 END
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=own" -keyout own.key -out own.pem 2>/dev/null
 echo "{\"config\": {\"cafile\": \"$PWD/own.pem\"}}" >"$HOME/.config/composer/config.json"
