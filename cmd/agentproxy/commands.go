@@ -43,7 +43,7 @@ type action func(ctx context.Context, args []string) error
 
 // commands is the table, in the order of the help.
 func commands() []*command {
-	return []*command{execCommand(), upCommand(), downCommand(), statusCommand(), envCommand(), hookCommand(), completionCommand(), logCommand(), whyCommand(), explainCommand(), reportCommand(), guideCommand(), doctorCommand(), containerArgsCommand(), profileCommand(), trustCommand(), caCommand(), serveCommand(), egressCommand(), versionCommand(), daemonCommand(), monitorCommand(), passOnCommand(), hookedCommand(), completeCommand()}
+	return []*command{execCommand(), upCommand(), downCommand(), statusCommand(), envCommand(), hookCommand(), completionCommand(), logCommand(), whyCommand(), explainCommand(), reportCommand(), guideCommand(), doctorCommand(), containerArgsCommand(), profileCommand(), trustCommand(), caCommand(), serveCommand(), egressCommand(), uninstallCommand(), versionCommand(), daemonCommand(), monitorCommand(), passOnCommand(), hookedCommand(), completeCommand()}
 }
 
 // run dispatches and returns the exit status.

@@ -64,20 +64,7 @@ func downCommand() *command {
 				if err := noArgs("down", args); err != nil {
 					return err
 				}
-				all, err := attach.All(ctx, os.Getenv)
-				if err != nil {
-					return err
-				}
-				for _, t := range all {
-					if err := t.Stop(ctx); err != nil {
-						return err
-					}
-					fmt.Printf("stopped the tunnel on 127.0.0.1:%d\n", t.Record.Port)
-				}
-				if len(all) == 0 {
-					fmt.Println("no tunnel is running")
-				}
-				return nil
+				return stopTunnels(ctx)
 			}
 		},
 	}
