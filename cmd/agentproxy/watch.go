@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/agentproxy/agentproxy/profiles"
@@ -89,9 +90,26 @@ func (r *execution) attempt(ctx context.Context) (attempt, error) {
 	}
 	a.verdict = verdict.Of(verdict.Input{
 		Failed: true, Output: found, Seen: a.seen, Tool: r.tool(), Conflicts: plan.Conflicts, Never: plan.Never, Advice: reader.Advice,
-		Mute: a.output.Empty(), Names: func(host string) bool { return !a.output.Omits(host) },
+		Loopback: namesLoopback(r.argv), Mute: a.output.Empty(), Names: func(host string) bool { return !a.output.Omits(host) },
 	})
 	return a, nil
+}
+
+// namesLoopback tells that a command line names a server on loopback, other than
+// as a proxy.
+func namesLoopback(argv []string) bool {
+	for word := range strings.FieldsSeq(strings.Join(argv, " ")) {
+		word = strings.ToLower(word)
+		if strings.Contains(word, "proxy") {
+			continue
+		}
+		for _, host := range []string{"localhost", "127.0.0.1", "[::1]"} {
+			if _, after, ok := strings.Cut(word, host); ok && !strings.HasPrefix(after, ".") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // reading says which profiles' words to look for.

@@ -66,6 +66,9 @@ type Input struct {
 	Seen *status.Evidence
 	// Names tells whether the output names a host; true when it was not all seen.
 	Names func(host string) bool
+	// Loopback is true when the command line names a server on loopback, which is
+	// the user's own and not the tunnel.
+	Loopback bool
 	// Mute is true when the command is known to have printed nothing.
 	Mute bool
 	// Tool is the profile of the command.
@@ -194,6 +197,9 @@ func (in Input) spoken(said classify.Finding) Verdict {
 			return Verdict{Class: profiles.None} // it was there: the origin's own affair
 		}
 	case profiles.ProxyUnreachable:
+		if in.Loopback {
+			return Verdict{Class: profiles.None}
+		}
 		if in.Seen != nil && len(in.Seen.Hosts) > 0 {
 			v.Confidence = min(v.Confidence, 0.55) // the tunnel was there
 		}

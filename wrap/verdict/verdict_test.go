@@ -73,7 +73,9 @@ func TestJoin(t *testing.T) {
 			profiles.TLSTrust, Output},
 		"a setting explains it": {Input{Failed: true, Output: said(profiles.ProxyBypassed, 0.9, ""), Seen: seen(nil),
 			Conflicts: []profiles.Conflict{{Code: "c", File: "/rc", Is: "proxy", Advice: "remove it"}}}, profiles.ProxyBypassed, Environment},
-		"too weak to say": {Input{Failed: true, Output: said(profiles.TLSTrust, 0.3, "")}, profiles.None, ""},
+		"the user's own server is down": {Input{Failed: true, Loopback: true, Output: said(profiles.ProxyUnreachable, 0.9, "127.0.0.1"), Seen: seen(nil)}, profiles.None, ""},
+		"the proxy is down":             {Input{Failed: true, Output: said(profiles.ProxyUnreachable, 0.9, "127.0.0.1"), Seen: seen(nil)}, profiles.ProxyUnreachable, Output},
+		"too weak to say":               {Input{Failed: true, Output: said(profiles.TLSTrust, 0.3, "")}, profiles.None, ""},
 	} {
 		v := Of(c.in)
 		if v.Class != c.class || c.source != "" && v.Source != c.source {
