@@ -191,7 +191,6 @@ func printUsage(w io.Writer) {
 	for _, c := range commands() {
 		if !c.hidden {
 			fmt.Fprintf(w, "  %-14s %s\n", c.name, c.short)
-			fmt.Fprintf(w, "  %-10s %s\n", c.name, c.short)
 		}
 	}
 	io.WriteString(w, usageEnd)

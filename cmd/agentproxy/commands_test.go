@@ -7,8 +7,10 @@ import (
 )
 
 // The help of every command begins with two real invocations, and its line in
-// the list with a verb.
+// the list, which names it once, with a verb.
 func TestHelp(t *testing.T) {
+	var usage strings.Builder
+	printUsage(&usage)
 	for _, c := range commands() {
 		if c.hidden {
 			continue
@@ -24,6 +26,9 @@ func TestHelp(t *testing.T) {
 		}
 		if c.short == "" || !unicode.IsUpper(rune(c.short[0])) || strings.HasSuffix(c.short, ".") {
 			t.Errorf("%s is described as %q", c.name, c.short)
+		}
+		if lines := strings.Count(usage.String(), "\n  "+c.name+" "); lines != 1 {
+			t.Errorf("%s is %d times in the list", c.name, lines)
 		}
 	}
 }
