@@ -119,32 +119,23 @@ func TestNodeManners(t *testing.T) {
 	})
 	t.Run("a proxy that is not there", func(t *testing.T) {
 		url := refusing(t)
-		r := get(w.with("HTTPS_PROXY="+url, "https_proxy="+url), "fetch", remote)
+		r := get(w.through(url), "fetch", remote)
 		fails(t, r, "proxy of agentproxy at "+url+" is not reachable", "ECONNREFUSED")
 	})
 	t.Run("credentials", func(t *testing.T) {
-		proxy, seen := listening(t)
-		url := strings.Replace(proxy, "//", "//us%40er:secret@", 1)
-		r := get(w.with("HTTPS_PROXY="+url, "https_proxy="+url), "https", remote)
-		fails(t, r, "407 Who are you")
-		if strings.Contains(r.stderr, "secret") {
-			t.Errorf("the password is shown: %v", r)
-		}
-		if got := seen(); got != "us@er:secret" {
-			t.Errorf("the proxy was sent %q", got)
-		}
+		credentials(t, w, func(w *world) result { return get(w, "https", remote) }, "407 Who are you")
 	})
 	t.Run("NO_PROXY", func(t *testing.T) {
 		for _, value := range []string{"origin.test", ".test", "test", "x, ORIGIN.TEST:443", "*.test", "*"} {
-			fails(t, get(w.with("NO_PROXY="+value, "no_proxy="+value), "https", remote), "ENOTFOUND")
+			fails(t, get(w.sparing(value), "https", remote), "ENOTFOUND")
 		}
 		for _, value := range []string{"gin.test", "origin.test:80", "sub.origin.test", "10.0.0.0/8,::1,[::1]:443"} {
-			works(t, get(w.with("NO_PROXY="+value, "no_proxy="+value), "https", remote))
+			works(t, get(w.sparing(value), "https", remote))
 		}
 	})
 	t.Run("loopback", func(t *testing.T) {
 		url := refusing(t)
-		away := w.with("HTTPS_PROXY="+url, "https_proxy="+url, "NO_PROXY=", "no_proxy=")
+		away := w.through(url).sparing("")
 		works(t, get(away, "https", "https://"+w.local+"/"))
 		works(t, get(away, "fetch", strings.Replace("https://"+w.local+"/", "127.0.0.1", "localhost", 1)))
 	})
@@ -156,7 +147,7 @@ func TestNodeManners(t *testing.T) {
 		}
 	})
 	t.Run("no proxy", func(t *testing.T) {
-		fails(t, get(w.with("HTTPS_PROXY=", "https_proxy="), "https", remote), "ENOTFOUND")
+		fails(t, get(w.through(""), "https", remote), "ENOTFOUND")
 	})
 	t.Run("the user's own hooks", func(t *testing.T) {
 		mine := w.write(t, "mine.cjs", "console.log('mine')")

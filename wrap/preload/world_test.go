@@ -128,6 +128,16 @@ func (w *world) with(variables ...string) *world {
 	return &other
 }
 
+// through returns w with another proxy, "" for none.
+func (w *world) through(url string) *world {
+	return w.with("HTTPS_PROXY="+url, "https_proxy="+url)
+}
+
+// sparing returns w with another NO_PROXY, "" for none.
+func (w *world) sparing(hosts string) *world {
+	return w.with("NO_PROXY="+hosts, "no_proxy="+hosts)
+}
+
 // result is how a program ended.
 type result struct {
 	stdout, stderr string
@@ -181,6 +191,23 @@ func fails(t *testing.T, r result, phrases ...string) {
 	}
 }
 
+func withCredentials(url string) string { return strings.Replace(url, "//", "//us%40er:secret@", 1) }
+
+// credentials checks that those in the proxy's URL are sent to it, and are not in
+// what a request then prints, which tells the phrase.
+func credentials(t *testing.T, w *world, request func(*world) result, phrase string) {
+	t.Helper()
+	proxy, seen := listening(t)
+	r := request(w.through(withCredentials(proxy)))
+	fails(t, r, phrase)
+	if strings.Contains(r.stderr, "secret") {
+		t.Errorf("the password is shown: %v", r)
+	}
+	if got := seen(); got != "us@er:secret" {
+		t.Errorf("the proxy was sent %q", got)
+	}
+}
+
 // same checks that a program does the same with and without the hook.
 func same(t *testing.T, without, with result) {
 	t.Helper()
@@ -225,14 +252,14 @@ func listening(t *testing.T) (url string, seen func() string) {
 			return
 		}
 		encoded := strings.TrimPrefix(r.Header.Get("Proxy-Authorization"), "Basic ")
-		credentials, _ := base64.StdEncoding.DecodeString(encoded)
-		sent <- string(credentials)
+		pair, _ := base64.StdEncoding.DecodeString(encoded)
+		sent <- string(pair)
 		io.WriteString(c, "HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n")
 	})
 	return "http://" + address, func() string {
 		select {
-		case credentials := <-sent:
-			return credentials
+		case pair := <-sent:
+			return pair
 		default:
 			return "nothing"
 		}
