@@ -3,6 +3,7 @@
 package wrap
 
 import (
+	"cmp"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -193,10 +194,7 @@ func (w *planner) edit(e profiles.Env) {
 		return
 	}
 	value := w.expand(e.Value)
-	separator := e.Separator
-	if separator == "" {
-		separator = " "
-	}
+	separator := cmp.Or(e.Separator, " ")
 	switch {
 	case e.Value == "{ca}" && user != "" && user != value:
 		value = w.facts["bundle"] // the user's own roots are in it

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/ca"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/trust"
@@ -196,15 +195,8 @@ func replaceCA(ctx context.Context, dir string) error {
 		return err
 	}
 	defer release()
-	running, err := attach.All(ctx, os.Getenv)
-	if err != nil {
+	if _, err := stopRunning(ctx); err != nil {
 		return err
-	}
-	for _, tunnel := range running {
-		if err := tunnel.Stop(ctx); err != nil {
-			return err
-		}
-		fmt.Printf("stopped the tunnel on 127.0.0.1:%d\n", tunnel.Record.Port)
 	}
 	_, err = ca.Rotate(dir)
 	return err

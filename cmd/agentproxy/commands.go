@@ -118,6 +118,16 @@ func (f *tunnelFlags) options() (attach.Options, error) {
 	return attach.Options{Config: cfg, Getenv: os.Getenv, Version: attach.Build(buildVersion()), Progress: sayStarting}, nil
 }
 
+// attach returns the wanted tunnel, started if need be, and what it was found by.
+func (f *tunnelFlags) attach(ctx context.Context) (attach.Options, *attach.Tunnel, error) {
+	options, err := f.options()
+	if err != nil {
+		return options, nil, err
+	}
+	tunnel, err := attached(ctx, options)
+	return options, tunnel, err
+}
+
 // attached returns the wanted tunnel, started if need be.
 func attached(ctx context.Context, options attach.Options) (*attach.Tunnel, error) {
 	tunnel, err := attach.Attach(ctx, options)

@@ -50,17 +50,11 @@ func containerArgs(ctx context.Context, flags tunnelFlags, args []string, asJSON
 	if engine := os.Getenv(variable); engine != "" && !strings.HasPrefix(engine, "unix:") {
 		return hint(fmt.Errorf("%s names an engine that cannot reach this machine's tunnel", variable), "env -u %s agentproxy container-args %s %s", variable, args[0], args[1])
 	}
-	options, err := flags.options()
+	options, tunnel, err := flags.attach(ctx)
 	if err != nil {
 		return err
 	}
-	tunnel, err := attached(ctx, options)
-	if err != nil {
-		return err
-	}
-	e := execution{options: options, argv: args, environ: os.Environ()}
-	e.survey = e.look()
-	plan, err := e.plan(tunnel)
+	plan, err := planned(options, tunnel, args)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -261,11 +260,7 @@ func (d *doctorRun) failures(ctx context.Context, host string) ([]*status.Failur
 	}
 	var list []*status.Failure
 	for _, f := range doc.RecentRelayFailures {
-		name, _, err := net.SplitHostPort(f.Host)
-		if err != nil {
-			name = f.Host
-		}
-		if name == host {
+		if f.HostName() == host {
 			list = append(list, f)
 		}
 	}

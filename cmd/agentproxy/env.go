@@ -82,9 +82,7 @@ func shellPlan(ctx context.Context, options attach.Options) (*attach.Tunnel, wra
 	if err != nil {
 		return nil, wrap.Plan{}, err
 	}
-	r := execution{options: options, argv: []string{"true"}, environ: os.Environ()}
-	r.survey = r.look()
-	plan, err := r.plan(tunnel)
+	plan, err := planned(options, tunnel, plain)
 	return tunnel, plan, err
 }
 

@@ -175,6 +175,16 @@ func (r *execution) plan(t *attach.Tunnel) (wrap.Plan, error) {
 	return plan, plan.Write()
 }
 
+// plain is a command that no profile covers.
+var plain = []string{"true"}
+
+// planned is what exec would do for a command, without a run.
+func planned(options attach.Options, t *attach.Tunnel, argv []string) (wrap.Plan, error) {
+	r := execution{options: options, argv: argv, environ: os.Environ()}
+	r.survey = r.look()
+	return r.plan(t)
+}
+
 // roots builds the bundle and the truststore, and says where they are.
 func roots(t *attach.Tunnel, users []string, described *env.Tunnel) error {
 	bundle, err := ca.BuildBundle(t.Dir, append(users, t.Record.CAs...)...)

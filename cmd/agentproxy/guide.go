@@ -34,11 +34,7 @@ func guideCommand() *command {
 				if err := noArgs("guide", args); err != nil {
 					return err
 				}
-				options, err := t.options()
-				if err != nil {
-					return err
-				}
-				tunnel, err := attached(ctx, options)
+				_, tunnel, err := t.attach(ctx)
 				if err != nil {
 					return err
 				}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -160,11 +161,6 @@ func wrappable() []string {
 }
 
 func isInstalled(name string) bool {
-	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
-		info, err := os.Stat(filepath.Join(dir, name))
-		if err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 && !strings.Contains(name, "/") {
-			return true
-		}
-	}
-	return false
+	_, err := exec.LookPath(name)
+	return (err == nil || errors.Is(err, exec.ErrDot)) && !strings.Contains(name, "/")
 }

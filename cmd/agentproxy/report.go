@@ -1,20 +1,16 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
-	"maps"
 	"os"
 	"os/user"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/agentproxy/agentproxy/profiles/probe"
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/ca"
 	"github.com/agentproxy/agentproxy/proxy/config"
@@ -69,11 +65,7 @@ type report struct {
 }
 
 func runReport(ctx context.Context, flags tunnelFlags, asJSON bool) error {
-	options, err := flags.options()
-	if err != nil {
-		return err
-	}
-	tunnel, err := attached(ctx, options)
+	options, tunnel, err := flags.attach(ctx)
 	if err != nil {
 		return err
 	}
@@ -106,18 +98,13 @@ func gather(ctx context.Context, options attach.Options, tunnel *attach.Tunnel) 
 	if r.CA, err = defects(tunnel); err != nil {
 		return nil, err
 	}
-	e := execution{options: options, argv: []string{"true"}, environ: os.Environ()}
-	e.survey = e.look()
-	plan, err := e.plan(tunnel)
+	plan, err := planned(options, tunnel, plain)
 	if err != nil {
 		return nil, err
 	}
 	r.Environment = plan.Changes
-	known := map[string]struct{ Version string }{}
-	if data, err := os.ReadFile(filepath.Join(tunnel.Dir, versionsFile)); err == nil && json.Unmarshal(data, &known) == nil {
-		for program, about := range known {
-			r.Programs[filepath.Base(program)] = about.Version
-		}
+	for program, version := range probe.Versions(filepath.Join(tunnel.Dir, versionsFile)) {
+		r.Programs[filepath.Base(program)] = version
 	}
 	return r, nil
 }
@@ -164,42 +151,4 @@ func eachText(tree any, f func(string) string) any {
 		}
 	}
 	return tree
-}
-
-// printReport writes it in Markdown.
-func printReport(w io.Writer, r *report) {
-	line := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
-	line("# agentproxy report\n\n%s, agentproxy %s on %s\n", r.Time.Format(time.RFC3339), r.Version, r.System)
-	line("## Verdicts\n")
-	for _, e := range slices.Backward(r.Verdicts) {
-		v := e.Verdict
-		line("- %s `%s`: **%s** %s (%s, confidence %.2f): %s", e.Time.Format(time.DateTime), e.Command, v.Class, v.Host, v.Source, v.Confidence, v.Line)
-	}
-	line("\n## Failures that the tunnel saw\n")
-	for _, f := range slices.Backward(r.Tunnel.RecentRelayFailures) {
-		line("- %s %s", f.TS.Format(time.DateTime), f.Error())
-	}
-	line("\n## The tunnel\n\n- egress: %s %s\n- CA: sha256 %s", r.Tunnel.Mode, r.Upstream, r.Tunnel.CAFingerprint)
-	if r.Tunnel.CAExpires != nil {
-		line("- CA valid until %s", r.Tunnel.CAExpires.Format(time.DateOnly))
-	}
-	for _, f := range r.CA {
-		line("- CA defect %s: %s", f.Code, f.Detail)
-	}
-	line("\n## Policy\n\n- default %s\n- allow %s\n- deny %s\n- passthrough %s", cmp.Or(r.Policy.Default, "allow"), strings.Join(r.Policy.Allow, ", "), strings.Join(r.Policy.Deny, ", "), strings.Join(r.Policy.Passthrough, ", "))
-	line("\n## Settings in the way\n")
-	for _, code := range r.Tunnel.GitConfigConflicts {
-		line("- git: %s", code)
-	}
-	for _, c := range r.Tunnel.ToolConflicts {
-		line("- %s: %s in %s (overruled: %v)", c.Tool, c.Code, c.File, c.Overruled)
-	}
-	line("\n## What runs get\n")
-	for _, c := range r.Environment {
-		line("- %s %s", c.Action, strings.TrimSuffix(c.Name+"="+c.Value, "="))
-	}
-	line("\n## Programs\n")
-	for _, name := range slices.Sorted(maps.Keys(r.Programs)) {
-		line("- %s %s", name, r.Programs[name])
-	}
 }

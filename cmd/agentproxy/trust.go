@@ -174,7 +174,7 @@ func anchorOf(dir, file string, create bool) (*trust.Anchor, error) {
 	a := &trust.Anchor{Cert: certs[0], File: file}
 	if filepath.Base(file) == rundir.CertFile {
 		a.Bundle = filepath.Join(filepath.Dir(file), ca.BundleFile)
-		a.JavaStore = filepath.Join(filepath.Dir(file), "java-truststore.p12")
+		a.JavaStore = trust.JVMTrustStorePath(a.Bundle)
 		return a, nil
 	}
 	if cert, err := ca.Certificate(dir); cert == nil {

@@ -30,18 +30,12 @@ func upCommand() *command {
 				if err := noArgs("up", args); err != nil {
 					return err
 				}
-				options, err := t.options()
-				if err != nil {
-					return err
-				}
-				tunnel, err := attached(ctx, options)
+				options, tunnel, err := t.attach(ctx)
 				if err != nil {
 					return err
 				}
 				// For who goes on by hand, with this environment's CA files.
-				r := execution{options: options, argv: []string{"true"}, environ: os.Environ()}
-				r.survey = r.look()
-				if _, err := r.plan(tunnel); err != nil {
+				if _, err := planned(options, tunnel, plain); err != nil {
 					return err
 				}
 				fmt.Println(tunnel.URL())
@@ -68,6 +62,30 @@ func downCommand() *command {
 			}
 		},
 	}
+}
+
+// stopTunnels stops the user's tunnels, and says so when there is none.
+func stopTunnels(ctx context.Context) error {
+	n, err := stopRunning(ctx)
+	if err == nil && n == 0 {
+		fmt.Println("no tunnel is running")
+	}
+	return err
+}
+
+// stopRunning stops the user's tunnels and returns how many there were.
+func stopRunning(ctx context.Context) (int, error) {
+	all, err := attach.All(ctx, os.Getenv)
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range all {
+		if err := t.Stop(ctx); err != nil {
+			return len(all), err
+		}
+		fmt.Printf("stopped the tunnel on 127.0.0.1:%d\n", t.Record.Port)
+	}
+	return len(all), nil
 }
 
 func statusCommand() *command {

@@ -8,9 +8,11 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -635,5 +637,43 @@ func printVerdict(w io.Writer, v classify.Verdict, all bool) {
 		if f.Advice != "" {
 			fmt.Fprintf(w, "  %s\n", f.Advice)
 		}
+	}
+}
+
+// printReport writes the report in Markdown.
+func printReport(w io.Writer, r *report) {
+	line := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
+	line("# agentproxy report\n\n%s, agentproxy %s on %s\n", r.Time.Format(time.RFC3339), r.Version, r.System)
+	line("## Verdicts\n")
+	for _, e := range slices.Backward(r.Verdicts) {
+		v := e.Verdict
+		line("- %s `%s`: **%s** %s (%s, confidence %.2f): %s", e.Time.Format(time.DateTime), e.Command, v.Class, v.Host, v.Source, v.Confidence, v.Line)
+	}
+	line("\n## Failures that the tunnel saw\n")
+	for _, f := range slices.Backward(r.Tunnel.RecentRelayFailures) {
+		line("- %s %s", f.TS.Format(time.DateTime), f.Error())
+	}
+	line("\n## The tunnel\n\n- egress: %s %s\n- CA: sha256 %s", r.Tunnel.Mode, r.Upstream, r.Tunnel.CAFingerprint)
+	if r.Tunnel.CAExpires != nil {
+		line("- CA valid until %s", r.Tunnel.CAExpires.Format(time.DateOnly))
+	}
+	for _, f := range r.CA {
+		line("- CA defect %s: %s", f.Code, f.Detail)
+	}
+	line("\n## Policy\n\n- default %s\n- allow %s\n- deny %s\n- passthrough %s", cmp.Or(r.Policy.Default, "allow"), strings.Join(r.Policy.Allow, ", "), strings.Join(r.Policy.Deny, ", "), strings.Join(r.Policy.Passthrough, ", "))
+	line("\n## Settings in the way\n")
+	for _, code := range r.Tunnel.GitConfigConflicts {
+		line("- git: %s", code)
+	}
+	for _, c := range r.Tunnel.ToolConflicts {
+		line("- %s: %s in %s (overruled: %v)", c.Tool, c.Code, c.File, c.Overruled)
+	}
+	line("\n## What runs get\n")
+	for _, c := range r.Environment {
+		line("- %s %s", c.Action, strings.TrimSuffix(c.Name+"="+c.Value, "="))
+	}
+	line("\n## Programs\n")
+	for _, name := range slices.Sorted(maps.Keys(r.Programs)) {
+		line("- %s %s", name, r.Programs[name])
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/shell"
 	"github.com/spf13/pflag"
@@ -63,24 +62,6 @@ func uninstall(ctx context.Context) error {
 		return err
 	}
 	return removeState()
-}
-
-// stopTunnels stops the user's tunnels.
-func stopTunnels(ctx context.Context) error {
-	all, err := attach.All(ctx, os.Getenv)
-	if err != nil {
-		return err
-	}
-	for _, t := range all {
-		if err := t.Stop(ctx); err != nil {
-			return err
-		}
-		fmt.Printf("stopped the tunnel on 127.0.0.1:%d\n", t.Record.Port)
-	}
-	if len(all) == 0 {
-		fmt.Println("no tunnel is running")
-	}
-	return nil
 }
 
 // ours is what we put into a state directory. It may be one that the user has

@@ -78,16 +78,31 @@ func readBeginning(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, beginning))
 }
 
+// remembered reads a memory; one that is not there or unreadable is empty.
+func remembered(memory string) map[string]answer {
+	known := map[string]answer{}
+	if data, err := os.ReadFile(memory); err == nil && (json.Unmarshal(data, &known) != nil || known == nil) { // "null"
+		return map[string]answer{}
+	}
+	return known
+}
+
+// Versions returns the versions in a memory, by the programs' paths.
+func Versions(memory string) map[string]string {
+	versions := map[string]string{}
+	for program, a := range remembered(memory) {
+		versions[program] = a.Version
+	}
+	return versions
+}
+
 func (m *Machine) version(program string, p profiles.Probe) string {
 	info, err := os.Stat(program)
 	if err != nil {
 		return ""
 	}
 	if m.known == nil {
-		m.known = map[string]answer{}
-		if data, err := os.ReadFile(m.memory); err == nil && json.Unmarshal(data, &m.known) != nil {
-			m.known = map[string]answer{}
-		}
+		m.known = remembered(m.memory)
 	}
 	a := answer{Size: info.Size(), Time: info.ModTime().UnixNano()}
 	if old, ok := m.known[program]; ok && old.Size == a.Size && old.Time == a.Time {

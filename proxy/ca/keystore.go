@@ -27,13 +27,7 @@ var (
 // one that everybody's has: a password guards such a store against change,
 // and who may write the file may name another one as well.
 func keystore(raw []byte) [][]byte {
-	if bytes.HasPrefix(raw, jksMagic) {
-		return jks(raw[len(jksMagic):])
-	}
-	certs, _, err := ReadKeystore(raw, UsualPasswords)
-	if err != nil {
-		return nil
-	}
+	certs, _, _ := ReadKeystore(raw, UsualPasswords)
 	var ders [][]byte
 	for _, c := range certs {
 		ders = append(ders, c.Raw)
@@ -42,7 +36,8 @@ func keystore(raw []byte) [][]byte {
 }
 
 // ReadKeystore returns the certificates that a JVM's truststore trusts, and
-// which of the passwords guards it.
+// which of the passwords guards it. Those of a JKS are returned with ErrPassword,
+// too.
 func ReadKeystore(raw []byte, passwords []string) ([]*x509.Certificate, string, error) {
 	if bytes.HasPrefix(raw, jksMagic) {
 		var certs []*x509.Certificate

@@ -50,12 +50,12 @@ func New(cfg Config) *Egress {
 		set(p, true)
 		return p
 	}
-	// The handshake is ours (see session.Serve), so net/http sees a plain
-	// connection and HTTP/2 without TLS is HTTP/2 behind our TLS.
 	handler := http.Handler(e.forward)
 	if cfg.Local != nil {
 		handler = cfg.Local
 	}
+	// The handshake is ours (see session.Serve), so net/http sees a plain
+	// connection and HTTP/2 without TLS is HTTP/2 behind our TLS.
 	e.h1 = newClientServer(handler, protocols((*http.Protocols).SetHTTP1))
 	e.h2 = newClientServer(handler, protocols((*http.Protocols).SetUnencryptedHTTP2))
 	return e

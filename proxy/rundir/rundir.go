@@ -133,6 +133,12 @@ func prepare(path string) error {
 // WriteFile writes beside path and renames, so that a reader sees the old
 // content or the new one and a full disk loses nothing.
 func WriteFile(path string, data []byte, mode fs.FileMode) error {
+	return Replace(path, data, func(f *os.File) error { return f.Chmod(mode) })
+}
+
+// Replace is WriteFile for a file that needs more than a mode: finish is called
+// when everything is written and the file is not in its place yet.
+func Replace(path string, data []byte, finish func(*os.File) error) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err
@@ -140,7 +146,7 @@ func WriteFile(path string, data []byte, mode fs.FileMode) error {
 	defer os.Remove(tmp.Name())
 	_, err = tmp.Write(data)
 	if err == nil {
-		err = tmp.Chmod(mode)
+		err = finish(tmp)
 	}
 	if cerr := tmp.Close(); err == nil {
 		err = cerr

@@ -7,6 +7,7 @@ package status
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -196,6 +197,14 @@ type Answer struct {
 // Error returns kind, host and detail in one line.
 func (f *Failure) Error() string {
 	return fmt.Sprintf("%s · %s · %s", f.Kind, f.Host, f.Detail)
+}
+
+// HostName is Host without its port.
+func (f *Failure) HostName() string {
+	if name, _, err := net.SplitHostPort(f.Host); err == nil {
+		return name
+	}
+	return f.Host
 }
 
 // Unwrap returns the cause.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"golang.org/x/sys/unix"
 )
 
@@ -63,26 +64,12 @@ func digest(raw []byte) string {
 // written. Mode and owner become those of like; nil is a new file, which
 // everybody may read. Symbolic links are followed to the real file.
 func replaceFile(path string, data []byte, like *fileState) error {
-	path = realPath(path)
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(data)
-	if err == nil {
-		err = dress(tmp, like)
-	}
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
+	return rundir.Replace(realPath(path), data, func(f *os.File) error {
+		if err := dress(f, like); err != nil {
+			return err
+		}
+		return f.Sync()
+	})
 }
 
 func dress(f *os.File, like *fileState) error {

@@ -22,7 +22,7 @@ const JVMPassword = "changeit"
 // beside it, unless it is newer than the bundle, and returns its path. No JDK
 // is needed.
 func JVMTrustStore(bundle string) (string, error) {
-	path := storeName(bundle)
+	path := JVMTrustStorePath(bundle)
 	pem, err := os.Stat(bundle)
 	if err != nil {
 		return "", err
@@ -41,9 +41,10 @@ func JVMTrustStore(bundle string) (string, error) {
 	return path, rundir.WriteFile(path, store, 0o644)
 }
 
-// storeName maps ca-bundle.crt to java-truststore.p12, and the bundle of a run
-// with CA settings of its own to a store of its own.
-func storeName(bundle string) string {
+// JVMTrustStorePath is where the truststore of a bundle is, made or not: it maps
+// ca-bundle.crt to java-truststore.p12, and the bundle of a run with CA settings
+// of its own to a store of its own.
+func JVMTrustStorePath(bundle string) string {
 	name := strings.TrimSuffix(filepath.Base(bundle), ".crt")
 	return filepath.Join(filepath.Dir(bundle), "java-truststore"+strings.TrimPrefix(name, "ca-bundle")+".p12")
 }

@@ -2,8 +2,8 @@ package trust
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"hash"
@@ -91,9 +91,9 @@ func FirefoxProfile(state, run string, files ...string) (string, error) {
 }
 
 // certificates reads the files and begins an identity with what they hold.
-func certificates(files []string) ([][]byte, hash.Hash, error) {
+func certificates(files []string) ([]*x509.Certificate, hash.Hash, error) {
 	id := sha256.New()
-	var certs [][]byte
+	var certs []*x509.Certificate
 	for _, file := range files {
 		list, err := ca.ReadCertificates(file)
 		if err != nil {
@@ -101,8 +101,8 @@ func certificates(files []string) ([][]byte, hash.Hash, error) {
 		}
 		for _, c := range list {
 			id.Write(c.Raw)
-			certs = append(certs, c.Raw)
 		}
+		certs = append(certs, list...)
 	}
 	return certs, id, nil
 }
@@ -132,15 +132,14 @@ func once(dir string, make func(tmp string) error) error {
 
 // fill adds certificates to an NSS database as authorities for servers, a new
 // one if it is told so.
-func fill(db string, create bool, certs [][]byte) error {
+func fill(db string, create bool, certs []*x509.Certificate) error {
 	if create {
 		if _, err := certutil(db, nil, "-N", "--empty-password"); err != nil {
 			return err
 		}
 	}
-	for i, raw := range certs {
-		text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})
-		if _, err := certutil(db, text, "-A", "-n", fmt.Sprintf("agentproxy %d", i), "-t", "C,,", "-a"); err != nil {
+	for i, c := range certs {
+		if _, err := certutil(db, ca.EncodePEM(c), "-A", "-n", fmt.Sprintf("agentproxy %d", i), "-t", "C,,", "-a"); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,6 +48,11 @@ func line(format string) func(string) []string {
 	return func(value string) []string { return []string{fmt.Sprintf(format, value)} }
 }
 
+// fileOf is the file that a variable names, else the one below the home directory.
+func fileOf(variable, name string) func(*World) string {
+	return func(w *World) string { return cmp.Or(w.Getenv(variable), filepath.Join(w.Home, name)) }
+}
+
 // settings is the table. Which key a tool obeys, and over which other, was
 // measured for the profiles (profiles/tools).
 var settings = []setting{
@@ -76,25 +82,15 @@ var settings = []setting{
 	},
 	{
 		store: "boto", tool: "gsutil",
-		file: func(w *World) string {
-			if file := w.Getenv("BOTO_CONFIG"); file != "" {
-				return file
-			}
-			return filepath.Join(w.Home, ".boto")
-		},
+		file:   fileOf("BOTO_CONFIG", ".boto"),
 		also:   func(w *World) []string { return []string{filepath.Join(w.Root, "/etc/boto.cfg")} },
 		layout: layout{section: "Boto", keys: pattern(`(?i)^\s*ca_certificates_file\s*[=:]\s*(.*)`)},
 		lines:  line("ca_certificates_file = %s"),
 		value:  bundleOf,
 	},
 	{
-		store: "npm",
-		file: func(w *World) string {
-			if file := w.Getenv("NPM_CONFIG_USERCONFIG"); file != "" {
-				return file
-			}
-			return filepath.Join(w.Home, ".npmrc")
-		},
+		store:  "npm",
+		file:   fileOf("NPM_CONFIG_USERCONFIG", ".npmrc"),
 		also:   noneBeside,
 		layout: layout{keys: pattern(`^\s*(?:cafile|ca|ca\[\])\s*=\s*(.*)`)},
 		lines:  line("cafile=%s"),
@@ -129,7 +125,7 @@ var settings = []setting{
 	{
 		store:  "git",
 		file:   gitFile,
-		also:   func(w *World) []string { return gitFiles(w) },
+		also:   gitFiles,
 		layout: layout{section: "http", atEnd: true, keys: pattern(`(?i)^\s*sslcainfo\s*=\s*(.*)`)},
 		lines:  func(value string) []string { return []string{"\tsslCAInfo = " + quoted(value)} },
 		value:  bundleOf,
@@ -140,12 +136,7 @@ var settings = []setting{
 	},
 	{
 		store: "conda",
-		file: func(w *World) string {
-			if file := w.Getenv("CONDARC"); file != "" {
-				return file
-			}
-			return filepath.Join(w.Home, ".condarc")
-		},
+		file:  fileOf("CONDARC", ".condarc"),
 		also: func(w *World) []string {
 			return w.user(".config/conda/.condarc", ".conda/.condarc", ".condarc.d/*.yml")
 		},

@@ -87,11 +87,11 @@ func TestNSS(t *testing.T) {
 
 	// The user's database, with a certificate of its own, is kept and not touched.
 	users, other := t.TempDir(), filepath.Join(filepath.Dir(bundle(t)), "agent-proxy-ca.crt")
-	raw, err := ca.ReadCertificates(other)
+	certs, err := ca.ReadCertificates(other)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := fill(users, true, [][]byte{raw[0].Raw}); err != nil {
+	if err := fill(users, true, certs); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("certutil", "-d", "sql:"+users, "--rename", "-n", "agentproxy 0", "--new-n", "corporate").CombinedOutput(); err != nil {

@@ -53,32 +53,22 @@ func newGrep(filter *prefilter, line func([]byte, bool), gap func()) *grep {
 func (g *grep) write(data []byte) {
 	g.keepTail(data)
 	for len(data) > 0 {
-		room := longestLine - len(g.partial)
-		piece := data[:min(room, len(data))]
-		switch {
-		case len(g.partial) > 0:
-			end := bytes.IndexByte(piece, '\n')
-			if end < 0 {
-				g.partial = append(g.partial, piece...)
-				data = data[len(piece):]
-				if len(g.partial) == longestLine {
-					g.finish()
-				}
+		piece := data[:min(longestLine-len(g.partial), len(data))]
+		if len(g.partial) == 0 {
+			if whole := bytes.LastIndexByte(piece, '\n') + 1; whole > 0 {
+				g.block(piece[:whole])
+				data = data[whole:]
 				continue
 			}
-			g.partial = append(g.partial, piece[:end]...)
-			data = data[end+1:]
+		}
+		line, _, ended := bytes.Cut(piece, []byte("\n"))
+		g.partial = append(g.partial, line...)
+		if ended || len(g.partial) == longestLine {
 			g.finish()
-		case bytes.LastIndexByte(piece, '\n') >= 0:
-			end := bytes.LastIndexByte(piece, '\n')
-			g.block(piece[:end+1])
-			data = data[end+1:]
-		default:
-			g.partial = append(g.partial, piece...)
-			data = data[len(piece):]
-			if len(g.partial) == longestLine {
-				g.finish()
-			}
+		}
+		data = data[len(line):]
+		if ended {
+			data = data[1:]
 		}
 	}
 }

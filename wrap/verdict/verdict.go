@@ -126,10 +126,7 @@ func (in Input) evident(said classify.Finding) Verdict {
 			continue
 		}
 		v := Verdict{Class: class, Host: f.Host, Source: Proxy, Line: f.Detail, Advice: f.Advice, Process: f.Process, Rule: f.Rule, By: f.By}
-		host, _, err := net.SplitHostPort(f.Host)
-		if err != nil {
-			host = f.Host
-		}
+		host := f.HostName()
 		named := in.Names == nil || in.Names(host)
 		agrees := said.Class == class || said.Class != profiles.None && explains(class, said.Class)
 		switch {
