@@ -18,6 +18,7 @@ import (
 
 	"github.com/agentproxy/agentproxy/proxy/canary"
 	"github.com/agentproxy/agentproxy/proxy/daemon"
+	"github.com/agentproxy/agentproxy/proxy/peer"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/status"
 )
@@ -69,8 +70,11 @@ func (t *Tunnel) alive(ctx context.Context) bool {
 	return true
 }
 
-// Stop tells the daemon to leave and waits until its port is closed.
+// Stop tells the daemon to leave and waits until its port is closed and, where
+// the system can tell, until it writes nothing into the state directory any more.
 func (t *Tunnel) Stop(ctx context.Context) error {
+	exit := peer.WatchExit(t.Record.PID)
+	defer exit.Close()
 	_, conn, err := t.call(ctx, http.MethodPost, status.StopPath)
 	if err != nil {
 		return err
@@ -78,6 +82,7 @@ func (t *Tunnel) Stop(ctx context.Context) error {
 	conn.Close()
 	for range 200 {
 		if !t.alive(ctx) {
+			exit.Wait(callTimeout)
 			return nil
 		}
 		time.Sleep(10 * time.Millisecond)

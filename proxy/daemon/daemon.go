@@ -102,7 +102,12 @@ func Run(ctx context.Context, o Options) error {
 		o.Ready(d.record)
 	}
 	go d.watchIdle(ctx)
-	go d.writeReadme()
+	readme := make(chan struct{})
+	go func() {
+		defer close(readme)
+		d.writeReadme()
+	}()
+	defer func() { <-readme }() // it leaves no half of a file
 	select {
 	case <-ctx.Done():
 	case err = <-serving:

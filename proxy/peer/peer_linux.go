@@ -169,6 +169,37 @@ func Getenv(pid int, name string) string {
 	return ""
 }
 
+// Exit waits for the end of a process, by pidfd_open(2): one that is no child of
+// ours, and that nobody may have waited for.
+type Exit struct{ fd int }
+
+// WatchExit is to be followed by Close.
+func WatchExit(pid int) Exit {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		fd = -1 // gone, or a kernel before 5.3
+	}
+	return Exit{fd}
+}
+
+// Wait returns when the process has ended, or after the limit.
+func (e Exit) Wait(limit time.Duration) {
+	until := time.Now().Add(limit)
+	for left := limit; e.fd >= 0 && left > 0; left = time.Until(until) {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(e.fd), Events: unix.POLLIN}}, int(left.Milliseconds())+1)
+		if n > 0 || err != nil && err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// Close ends the watch.
+func (e Exit) Close() {
+	if e.fd >= 0 {
+		unix.Close(e.fd)
+	}
+}
+
 // Parent returns the parent of a process, 0 when it cannot be told.
 func Parent(pid int) int {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

@@ -6,6 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestLookupAndFind(t *testing.T) {
@@ -63,5 +66,35 @@ func TestGetenvAndParent(t *testing.T) {
 	}
 	if got := Parent(cmd.Process.Pid); got != os.Getpid() {
 		t.Errorf("parent %d, want %d", got, os.Getpid())
+	}
+}
+
+// A process has ended when Wait returns, even one that nobody has waited for.
+func TestExit(t *testing.T) {
+	cmd := exec.Command("sh", "-c", "read line")
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	exit := WatchExit(cmd.Process.Pid)
+	defer exit.Close()
+	exit.Wait(10 * time.Millisecond)
+	ended := func() bool {
+		var info unix.Siginfo
+		if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != nil {
+			t.Fatal(err)
+		}
+		return info.Signo != 0
+	}
+	if ended() {
+		t.Fatal("it has ended by itself")
+	}
+	cmd.Process.Kill()
+	exit.Wait(time.Minute)
+	if !ended() {
+		t.Error("it runs on")
 	}
 }

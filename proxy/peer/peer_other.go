@@ -2,7 +2,10 @@
 
 package peer
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // Lookup returns ErrUnknown: this system has no cheap way to tell.
 func Lookup(net.Conn) (Socket, error) { return Socket{}, ErrUnknown }
@@ -12,6 +15,18 @@ func Find(Socket, int) (Process, error) { return Process{}, ErrUnknown }
 
 // Getenv returns "".
 func Getenv(int, string) string { return "" }
+
+// Exit waits for nothing here.
+type Exit struct{}
+
+// WatchExit is to be followed by Close.
+func WatchExit(int) Exit { return Exit{} }
+
+// Wait returns at once.
+func (Exit) Wait(time.Duration) {}
+
+// Close does nothing.
+func (Exit) Close() {}
 
 // Parent returns 0.
 func Parent(int) int { return 0 }
