@@ -43,6 +43,7 @@ type Profile struct {
 
 	Version   Probe      `toml:"version"`
 	Inner     *Inner     `toml:"inner"`
+	Container *Container `toml:"container"`
 	Env       []Env      `toml:"env"`
 	Argv      []Argv     `toml:"argv"`
 	Files     []File     `toml:"file"`
@@ -129,10 +130,7 @@ type Argv struct {
 	// UnlessMatch is the same for an argument of any form: one that names a
 	// loopback address, say.
 	UnlessMatch Pattern `toml:"unless_match"`
-	// Told is true for what changes more than where the tool connects: exec says
-	// that it has added it.
-	Told   bool   `toml:"told"`
-	Reason string `toml:"reason"`
+	Reason      string  `toml:"reason"`
 	Where
 }
 

@@ -43,6 +43,10 @@ type Survey struct {
 	// tool's profile has entries for the class.
 	Remedies []Remedy
 
+	// Contained is set when the command line starts a container or builds an
+	// image.
+	Contained *Contained
+
 	Env      []Env
 	Argv     []PlacedArgv
 	Files    []UserFile
@@ -111,13 +115,22 @@ type Conflict struct {
 // Survey finds the tools that a command line starts, and what their profiles
 // say about it.
 func (l *Library) Survey(argv []string, w World) (*Survey, error) {
+	return l.survey(w, func(f *finder) error { return f.walk(argv, 0, 0) })
+}
+
+// SurveyShell does so for shell text: the steps of an image's build, say.
+func (l *Library) SurveyShell(text string, w World) (*Survey, error) {
+	return l.survey(w, func(f *finder) error { return f.shell(text, 0) })
+}
+
+func (l *Library) survey(w World, walk func(*finder) error) (*Survey, error) {
 	f := finder{library: l, world: w, survey: &Survey{}}
 	base, err := l.Named(BaseName)
 	if err != nil {
 		return nil, err
 	}
 	f.survey.Tools = []Tool{{Profile: base, Index: -1}}
-	if err := f.walk(argv, 0, 0); err != nil {
+	if err := walk(&f); err != nil {
 		return nil, err
 	}
 	s := f.survey
@@ -164,8 +177,12 @@ func (f *finder) walk(argv []string, index, depth int) error {
 	if p == nil {
 		return f.script(argv, argv[0], depth)
 	}
-	if err := f.add(Tool{p, argv[0], index, argv[1:]}); err != nil {
+	tool := Tool{p, argv[0], index, argv[1:]}
+	if err := f.add(tool); err != nil {
 		return err
+	}
+	if p.Container != nil && index >= 0 {
+		f.survey.Contained = contained(tool)
 	}
 	if p.Inner != nil {
 		found, ok := p.Inner.find(argv[1:])
@@ -422,21 +439,28 @@ func (f *finder) upwards(dir, file string) string {
 	}
 }
 
-// resolve turns a place of a profile into a path, "" when it names none: ~/x,
-// $VARIABLE, $VARIABLE/x, ./x (upwards) or a plain path.
+// resolve turns a place of a profile into a path, "" when it names none: what
+// World.Resolve knows, or ./x (upwards).
 func (f *finder) resolve(place string) string {
+	if !strings.HasPrefix(place, "./") {
+		return f.world.Resolve(place)
+	}
+	// One in the home directory itself is the user's, not the project's.
+	if file := f.upwards(f.world.Dir, place[2:]); file != filepath.Join(f.world.Home, place[2:]) || f.world.Dir == f.world.Home {
+		return file
+	}
+	return ""
+}
+
+// Resolve turns ~/x, $VARIABLE, $VARIABLE/x or a plain path into a path, "" when
+// the variable is not set.
+func (w *World) Resolve(place string) string {
 	switch {
 	case strings.HasPrefix(place, "~/"):
-		return filepath.Join(f.world.Home, place[2:])
-	case strings.HasPrefix(place, "./"):
-		// One in the home directory itself is the user's, not the project's.
-		if file := f.upwards(f.world.Dir, place[2:]); file != filepath.Join(f.world.Home, place[2:]) || f.world.Dir == f.world.Home {
-			return file
-		}
-		return ""
+		return filepath.Join(w.Home, place[2:])
 	case strings.HasPrefix(place, "$"):
 		name, rest, _ := strings.Cut(place[1:], "/")
-		value := env.Get(f.world.Environ, name)
+		value := env.Get(w.Environ, name)
 		if value == "" {
 			return ""
 		}

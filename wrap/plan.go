@@ -23,11 +23,30 @@ type Input struct {
 	Survey *profiles.Survey
 	// Git is what is known about git here.
 	Git *gitenv.Git
+	// Container is what the command line of an engine is given for what is to
+	// run in a container; nil for any other command.
+	Container *Container
 	// Facts are further facts that templates name; see Needs. What names one
 	// that is not there is left out.
 	Facts map[string]string
 	// Uses are facts that are wanted beside those that templates name.
 	Uses []string
+}
+
+// Container are edits to a command that starts a container or builds an image;
+// package container makes them.
+type Container struct {
+	// Insert goes behind the argument at Behind.
+	Behind int
+	Insert []string
+	// Replace has arguments that change, by their places.
+	Replace map[int]string
+	Env     []env.Edit
+	Reason  string
+	// Never is why nothing, or not everything, could be done.
+	Never string
+	// Temporary is a directory that is of no use afterwards.
+	Temporary string
 }
 
 // Plan is what to run and what was changed for it.
@@ -68,7 +87,8 @@ type Change struct {
 type Arguments struct {
 	Insert []string `json:"insert"`
 	Reason string   `json:"reason"`
-	// Told is true when users are to hear of it.
+	// Told is true for what changes more than where the tool connects: users are
+	// to hear of it.
 	Told bool `json:"-"`
 }
 
@@ -99,6 +119,8 @@ func NewPlan(in Input) Plan {
 			w.put(env.Edit{Name: s.Variable, Unset: true, Reason: "it switches verification off, which nothing needs here"})
 		}
 	}
+	w.plan.Argv = slices.Clone(in.Argv)
+	w.container() // the last on the line, so that the others' places stay
 	w.arguments(argv)
 	p := w.plan
 	p.facts = w.facts
@@ -115,6 +137,9 @@ func NewPlan(in Input) Plan {
 		if t.Never != "" {
 			p.Never = append(p.Never, t.Name+": "+t.Never)
 		}
+	}
+	if c := in.Container; c != nil && c.Never != "" {
+		p.Never = append(p.Never, c.Never)
 	}
 	return p
 }
@@ -255,7 +280,6 @@ func (w *planner) put(e env.Edit) {
 // last place first so that the others stay where they are. What a tool gets for
 // its own sake may overrule a setting as well, and is inserted once.
 func (w *planner) arguments(list []profiles.PlacedArgv) {
-	w.plan.Argv = slices.Clone(w.in.Argv)
 	slices.SortStableFunc(list, func(a, b profiles.PlacedArgv) int { return a.Index - b.Index })
 	for i, a := range slices.Backward(list) {
 		if slices.ContainsFunc(list[:i], func(b profiles.PlacedArgv) bool { return b.Index == a.Index && slices.Equal(b.Insert, a.Insert) }) {
@@ -269,9 +293,30 @@ func (w *planner) arguments(list []profiles.PlacedArgv) {
 			insert = append(insert, w.expand(t))
 		}
 		w.plan.Argv = slices.Insert(w.plan.Argv, a.Index+1, insert...)
-		w.plan.Arguments = append(w.plan.Arguments, Arguments{insert, a.Reason, a.Told})
+		w.plan.Arguments = append(w.plan.Arguments, Arguments{insert, a.Reason, false})
 	}
 	slices.Reverse(w.plan.Arguments)
+}
+
+// container makes the edits for a container.
+func (w *planner) container() {
+	c := w.in.Container
+	if c == nil {
+		return
+	}
+	for at, arg := range c.Replace {
+		w.plan.Argv[at] = arg
+	}
+	if len(c.Insert) > 0 {
+		w.plan.Argv = slices.Insert(w.plan.Argv, c.Behind+1, c.Insert...)
+		w.plan.Arguments = append(w.plan.Arguments, Arguments{c.Insert, c.Reason, true})
+	}
+	for _, e := range c.Env {
+		w.put(e)
+	}
+	if c.Temporary != "" {
+		w.plan.Temporary = append(w.plan.Temporary, c.Temporary)
+	}
 }
 
 func changes(environ []string, edits []env.Edit) []Change {

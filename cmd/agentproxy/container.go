@@ -9,70 +9,106 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agentproxy/agentproxy/profiles/env"
+	"github.com/agentproxy/agentproxy/wrap"
+	"github.com/agentproxy/agentproxy/wrap/container"
 	"github.com/spf13/pflag"
 )
 
 func containerArgsCommand() *command {
 	return &command{
 		name:  "container-args",
-		args:  "[flags] {docker | podman | buildah} {run | build}",
+		args:  "[flags] {docker | podman | buildah} {run | build} | --compose <service>...",
 		short: "Print what a container or its build is given",
 		examples: `
   docker run $(agentproxy container-args docker run) debian curl -sS https://example.com/  # by hand what exec adds
-  agentproxy container-args --json podman build  # the same for a program`,
+  docker compose -f compose.yaml -f <(agentproxy container-args --compose web worker) up   # services of a Compose file`,
 		long: `
 One argument a line, none of which needs quoting. exec adds them by itself, unless
 you choose a network or publish ports; this is for scripts and Compose.
 
-A build under BuildKit takes no mount from outside. It gets the roots as a secret,
-which leaves nothing in the image, where a step of the Dockerfile asks for it:
+The files of a build are secrets, which leave nothing in the image. exec hands the
+engine a copy of your Dockerfile in which every step asks for them; in one of your
+own that is to work without exec, a step asks so:
 
-  RUN --mount=type=secret,id=agentproxy-ca,target=/etc/ssl/certs/ca-certificates.crt apt-get update
+  ARG SSL_CERT_FILE=/run/agentproxy-ca-bundle.crt
+  RUN --mount=type=secret,id=agentproxy-ca-bundle.crt,mode=0444,target=/run/agentproxy-ca-bundle.crt curl …
 
-An engine on another machine cannot reach this one's tunnel.`,
+An engine on another machine, in a virtual machine, or Docker without root cannot
+reach this machine's tunnel.`,
 		define: func(flags *pflag.FlagSet) action {
-			var t tunnelFlags
-			t.define(flags)
-			asJSON := flags.Bool("json", false, "print a JSON array")
-			return func(ctx context.Context, args []string) error { return containerArgs(ctx, t, args, *asJSON) }
+			var c containerArgs
+			c.define(flags)
+			flags.BoolVar(&c.json, "json", false, "print a JSON array")
+			flags.BoolVar(&c.compose, "compose", false, "print a Compose file that gives these services the same, to be read behind your own")
+			return func(ctx context.Context, args []string) error { return c.run(ctx, args) }
 		},
 	}
 }
 
-// remoteEngine are the variables that name an engine elsewhere.
-var remoteEngine = map[string]string{"docker": "DOCKER_HOST", "podman": "CONTAINER_HOST", "buildah": "CONTAINER_HOST"}
+type containerArgs struct {
+	tunnelFlags
+	json, compose bool
+}
 
-func containerArgs(ctx context.Context, flags tunnelFlags, args []string, asJSON bool) error {
-	if len(args) != 2 || remoteEngine[args[0]] == "" || args[1] != "run" && args[1] != "build" {
+func (c *containerArgs) check(args []string) error {
+	switch {
+	case c.compose && c.json:
+		return hint(errors.New("--compose prints YAML, not JSON"), "agentproxy container-args --compose web")
+	case c.compose && len(args) == 0:
+		return hint(errors.New("--compose needs the names of services"), "agentproxy container-args --compose web")
+	case c.compose:
+		return nil
+	case len(args) != 2 || !slices.Contains([]string{"docker", "podman", "buildah"}, args[0]) || args[1] != "run" && args[1] != "build":
 		return hint(errors.New("container-args needs an engine and run or build"), "agentproxy container-args docker run")
 	}
-	variable := remoteEngine[args[0]]
-	if engine := os.Getenv(variable); engine != "" && !strings.HasPrefix(engine, "unix:") {
-		return hint(fmt.Errorf("%s names an engine that cannot reach this machine's tunnel", variable), "env -u %s agentproxy container-args %s %s", variable, args[0], args[1])
+	return nil
+}
+
+func (c *containerArgs) run(ctx context.Context, args []string) error {
+	if err := c.check(args); err != nil {
+		return err
 	}
-	options, tunnel, err := flags.attach(ctx)
+	services := args
+	if c.compose {
+		args = []string{"docker", "run"}
+	}
+	options, tunnel, err := c.attach(ctx)
 	if err != nil {
 		return err
 	}
-	plan, err := planned(options, tunnel, args)
+	plan, err := planned(ctx, options, tunnel, args)
 	if err != nil {
 		return err
 	}
-	var insert []string
-	for _, a := range plan.Arguments {
-		if a.Told {
-			insert = append(insert, a.Insert...)
-		}
+	i := slices.IndexFunc(plan.Arguments, func(a wrap.Arguments) bool { return a.Told })
+	if i < 0 {
+		return hint(errors.New(strings.Join(plan.Never, "; ")), "agentproxy container-args --help")
 	}
-	if args[0] == "docker" && args[1] == "build" {
-		insert = append(insert, "--secret=id=agentproxy-ca,src="+plan.Fact("bundle"))
-	}
+	insert := plan.Arguments[i].Insert
 	if i := slices.IndexFunc(insert, func(s string) bool { return strings.ContainsAny(s, " \t\n") }); i >= 0 {
 		return fmt.Errorf("%q would need quoting; set AGENT_PROXY_STATE_DIR to a directory without spaces", insert[i])
 	}
-	if asJSON {
+	switch {
+	case c.compose:
+		printCompose(os.Stdout, services, insert)
+		return nil
+	case c.json:
 		return json.NewEncoder(os.Stdout).Encode(insert)
 	}
 	fmt.Println(strings.Join(insert, "\n"))
 	return nil
+}
+
+// share is what a container that the command starts gets.
+func (r *execution) share(ctx context.Context, t env.Tunnel) (*container.Share, error) {
+	share, err := container.Prepare(ctx, container.Input{
+		Contained: r.known.tools.Contained, Library: library(), World: r.known.world, Tunnel: t,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.known.machine.Save() // the engine may have been asked for its version
+	r.steps = share.Tools
+	return share, nil
 }

@@ -196,7 +196,7 @@ func (d *doctorRun) try(ctx context.Context, p patient, trial string) (doctor.Ro
 		return row, err
 	}
 	defer os.RemoveAll(dir)
-	plan, version, err := d.plan(p, trial, dir)
+	plan, version, err := d.plan(ctx, p, trial, dir)
 	if err != nil {
 		return row, err
 	}
@@ -215,7 +215,7 @@ func (d *doctorRun) try(ctx context.Context, p patient, trial string) (doctor.Ro
 }
 
 // plan is what exec would do for the tool, with the trial's arguments.
-func (d *doctorRun) plan(p patient, trial, dir string) (wrap.Plan, string, error) {
+func (d *doctorRun) plan(ctx context.Context, p patient, trial, dir string) (wrap.Plan, string, error) {
 	c := p.profile.Canary
 	about := map[string]string{"canary": "https://" + canary.Host(trial) + "/", "canary.host": canary.Host(trial), "tmp": dir}
 	fill := func(name string) string {
@@ -233,7 +233,7 @@ func (d *doctorRun) plan(p patient, trial, dir string) (wrap.Plan, string, error
 		r.uses = append(r.uses, t.Names()...)
 	}
 	r.survey = r.look()
-	plan, err := r.plan(d.tunnel)
+	plan, err := r.plan(ctx, d.tunnel)
 	if err != nil {
 		return plan, "", err
 	}

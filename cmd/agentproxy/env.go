@@ -82,7 +82,7 @@ func shellPlan(ctx context.Context, options attach.Options) (*attach.Tunnel, wra
 	if err != nil {
 		return nil, wrap.Plan{}, err
 	}
-	plan, err := planned(options, tunnel, plain)
+	plan, err := planned(ctx, options, tunnel, plain)
 	return tunnel, plan, err
 }
 

@@ -121,6 +121,8 @@ type execution struct {
 	id      string
 	survey  <-chan surveyed
 	known   surveyed // what the survey came to
+	// steps are the tools that an image's build starts.
+	steps []profiles.Tool
 	// uses are facts of the plan that somebody wants to know.
 	uses []string
 	// remedied is a class of failure that a first attempt has ended with.
@@ -133,7 +135,7 @@ func (r *execution) unwatched(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	plan, err := r.plan(tunnel)
+	plan, err := r.plan(ctx, tunnel)
 	if err != nil {
 		return err
 	}
@@ -151,7 +153,7 @@ func (r *execution) unwatched(ctx context.Context) error {
 
 // plan makes the files that the command is pointed at, where they are not up to
 // date, and plans.
-func (r *execution) plan(t *attach.Tunnel) (wrap.Plan, error) {
+func (r *execution) plan(ctx context.Context, t *attach.Tunnel) (wrap.Plan, error) {
 	r.known = <-r.survey
 	known := r.known
 	if known.err != nil {
@@ -168,6 +170,13 @@ func (r *execution) plan(t *attach.Tunnel) (wrap.Plan, error) {
 	if in.Facts, err = r.facts(t, known.tools); err != nil {
 		return wrap.Plan{}, err
 	}
+	if known.tools.Contained != nil {
+		share, err := r.share(ctx, in.Tunnel)
+		if err != nil {
+			return wrap.Plan{}, err
+		}
+		in.Container = &share.Edits
+	}
 	plan := wrap.NewPlan(in)
 	if profile := in.Facts[firefoxProfile]; profile != "" {
 		plan.Temporary = append(plan.Temporary, profile)
@@ -179,10 +188,10 @@ func (r *execution) plan(t *attach.Tunnel) (wrap.Plan, error) {
 var plain = []string{"true"}
 
 // planned is what exec would do for a command, without a run.
-func planned(options attach.Options, t *attach.Tunnel, argv []string) (wrap.Plan, error) {
+func planned(ctx context.Context, options attach.Options, t *attach.Tunnel, argv []string) (wrap.Plan, error) {
 	r := execution{options: options, argv: argv, environ: os.Environ()}
 	r.survey = r.look()
-	return r.plan(t)
+	return r.plan(ctx, t)
 }
 
 // roots builds the bundle and the truststore, and says where they are.

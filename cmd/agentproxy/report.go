@@ -98,7 +98,7 @@ func gather(ctx context.Context, options attach.Options, tunnel *attach.Tunnel) 
 	if r.CA, err = defects(tunnel); err != nil {
 		return nil, err
 	}
-	plan, err := planned(options, tunnel, plain)
+	plan, err := planned(ctx, options, tunnel, plain)
 	if err != nil {
 		return nil, err
 	}

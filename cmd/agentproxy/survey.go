@@ -40,9 +40,11 @@ func worldOf(m *probe.Machine) profiles.World {
 
 // surveyed is what is known about a command before it runs.
 type surveyed struct {
-	tools *profiles.Survey
-	git   *gitenv.Git
-	err   error
+	tools   *profiles.Survey
+	git     *gitenv.Git
+	world   profiles.World
+	machine *probe.Machine
+	err     error
 }
 
 // versionsFile remembers the versions of programs, in the state directory.
@@ -63,7 +65,7 @@ func (r *execution) look() <-chan surveyed {
 			}
 			return class == r.remedied || memory.Has(learned.Fix{Tool: tool, Version: version, Project: project, Class: class})
 		}
-		var s surveyed
+		s := surveyed{world: world, machine: machine}
 		s.tools, s.err = library().Survey(r.argv, world)
 		s.git = gitenv.Survey(gitenv.Machine(world), r.options.Config.Git.RewriteHosts)
 		machine.Save()

@@ -35,7 +35,7 @@ func upCommand() *command {
 					return err
 				}
 				// For who goes on by hand, with this environment's CA files.
-				if _, err := planned(options, tunnel, plain); err != nil {
+				if _, err := planned(ctx, options, tunnel, plain); err != nil {
 					return err
 				}
 				fmt.Println(tunnel.URL())

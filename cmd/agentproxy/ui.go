@@ -289,6 +289,23 @@ func printChanges(w io.Writer, changes []wrap.Change) {
 	}
 }
 
+// printCompose writes a Compose file that gives services what these arguments
+// of "docker run" give a container.
+func printCompose(w io.Writer, services, arguments []string) {
+	fmt.Fprintln(w, "services:")
+	for _, service := range services {
+		fmt.Fprintf(w, "  %q:\n    network_mode: host\n", service)
+		for _, list := range []struct{ flag, key string }{{"--volume=", "volumes"}, {"--env-file=", "env_file"}, {"--env=", "environment"}} {
+			fmt.Fprintf(w, "    %s:\n", list.key)
+			for _, a := range arguments {
+				if value, ok := strings.CutPrefix(a, list.flag); ok {
+					fmt.Fprintf(w, "      - %q\n", value)
+				}
+			}
+		}
+	}
+}
+
 // sayShellFailure says in a line what the tunnel saw go wrong while a command
 // of the shell ran. Its output was not seen, so no more is claimed.
 func sayShellFailure(f *status.Failure) {

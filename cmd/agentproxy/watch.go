@@ -63,7 +63,7 @@ func (r *execution) attempt(ctx context.Context) (attempt, error) {
 	}
 	defer attached.Close()
 	sayNotice(tunnel)
-	plan, err := r.plan(tunnel)
+	plan, err := r.plan(ctx, tunnel)
 	if err != nil {
 		return attempt{}, err
 	}
@@ -115,7 +115,7 @@ func namesLoopback(argv []string) bool {
 // reading says which profiles' words to look for.
 func (r *execution) reading() classify.Options {
 	o := classify.Options{Library: library(), Tool: r.tool()}
-	for _, t := range slices.Backward(r.known.tools.Tools) {
+	for _, t := range slices.Backward(slices.Concat(r.known.tools.Tools, r.steps)) {
 		o.Profiles = append(o.Profiles, t.Name)
 	}
 	return o

@@ -1,0 +1,166 @@
+package profiles
+
+import (
+	"slices"
+	"strings"
+)
+
+// Container says how the command line of an engine for containers reads, so
+// that what runs inside can be given the tunnel and its roots.
+type Container struct {
+	// Run and Build are the subcommands, of a word or more, that start a
+	// container and that make an image from a Dockerfile.
+	Run   []string `toml:"run"`
+	Build []string `toml:"build"`
+	// Switches are the engine's flags that take no value, RunSwitches and
+	// BuildSwitches those of the subcommands.
+	Switches      []string `toml:"switches"`
+	RunSwitches   []string `toml:"run_switches"`
+	BuildSwitches []string `toml:"build_switches"`
+	// Network are flags by which a user gives a container a network of its own.
+	Network []string `toml:"network"`
+	// Hosts are the flags and variables that hold an engine's address, Contexts
+	// those that name one which the configuration in the directory Config knows.
+	Hosts    []string `toml:"hosts"`
+	Contexts []string `toml:"contexts"`
+	Config   []string `toml:"config"`
+	// Dockerfiles are what a build reads where none is named, the first that is
+	// there.
+	Dockerfiles []string `toml:"dockerfiles"`
+	// BuildKit is the variable that switches on and off what lets a step mount
+	// files: it is in the versions of Builtin, off at first, else in one of
+	// Plugins. Empty where steps always can.
+	BuildKit string    `toml:"buildkit"`
+	Builtin  Condition `toml:"builtin"`
+	Plugins  []string  `toml:"plugins"`
+}
+
+// Contained is a command line that starts a container or builds an image.
+type Contained struct {
+	Tool
+	// Verb is the subcommand, and Builds that it makes an image.
+	Verb   string
+	Builds bool
+	// At is the subcommand's place in the command line.
+	At int
+	// Engine are the flags before the subcommand, Flags those behind it.
+	Engine, Flags []ContainerFlag
+	// Word is the image of a container, or a build's context; "" when it is not
+	// given.
+	Word string
+}
+
+// ContainerFlag is one that the engine is given.
+type ContainerFlag struct {
+	Name, Value string
+	// At is the place of the argument with the value, which begins with Prefix.
+	At     int
+	Prefix string
+}
+
+// LastFlag returns the last of the flags with one of the names.
+func LastFlag(flags []ContainerFlag, names ...string) (ContainerFlag, bool) {
+	for _, f := range slices.Backward(flags) {
+		if slices.Contains(names, f.Name) {
+			return f, true
+		}
+	}
+	return ContainerFlag{}, false
+}
+
+// contained reads an engine's command line; nil when it starts nothing.
+func contained(t Tool) *Contained {
+	c := &Contained{Tool: t}
+	rest := argReader{args: t.Args, base: t.Index + 1, switches: t.Container.Switches}
+	for word := ""; c.Verb == ""; {
+		flag, next, ok := rest.next()
+		switch {
+		case !ok:
+			return nil
+		case flag.Name != "":
+			c.Engine = append(c.Engine, flag)
+			continue
+		}
+		word = strings.TrimSpace(word + " " + next)
+		c.Builds = slices.Contains(t.Container.Build, word)
+		switch {
+		case c.Builds, slices.Contains(t.Container.Run, word):
+			c.Verb, c.At = word, rest.at()
+		case !begins(t.Container.Build, word) && !begins(t.Container.Run, word):
+			return nil
+		}
+	}
+	rest.switches = t.Container.RunSwitches
+	if c.Builds {
+		rest.switches = t.Container.BuildSwitches
+	}
+	for {
+		flag, word, ok := rest.next()
+		switch {
+		case !ok:
+			return c
+		case flag.Name != "":
+			c.Flags = append(c.Flags, flag)
+		case c.Word == "":
+			c.Word = word
+			if !c.Builds { // the rest is the container's
+				return c
+			}
+		}
+	}
+}
+
+func begins(phrases []string, word string) bool {
+	return slices.ContainsFunc(phrases, func(p string) bool { return strings.HasPrefix(p, word+" ") })
+}
+
+// argReader divides arguments into flags and words.
+type argReader struct {
+	args     []string
+	base     int // the place of the first in the command line
+	switches []string
+	i        int
+}
+
+// at is the place of what was read last.
+func (r *argReader) at() int { return r.base + r.i - 1 }
+
+func (r *argReader) next() (flag ContainerFlag, word string, ok bool) {
+	if r.i == len(r.args) {
+		return flag, "", false
+	}
+	arg := r.args[r.i]
+	r.i++
+	if len(arg) < 2 || arg[0] != '-' {
+		return flag, arg, true
+	}
+	flag = ContainerFlag{Name: arg, At: r.at()}
+	name, value, hasValue := strings.Cut(arg, "=")
+	switch {
+	case hasValue:
+		flag.Name, flag.Value, flag.Prefix = name, value, name+"="
+		return flag, "", true
+	case slices.Contains(r.switches, arg):
+		return flag, "", true
+	case !strings.HasPrefix(arg, "--"):
+		// Of letters together the first that takes a value has the rest for one.
+		i := 1
+		for i < len(arg) && slices.Contains(r.switches, "-"+arg[i:i+1]) {
+			i++
+		}
+		if i == len(arg) {
+			return flag, "", true
+		}
+		flag.Name = "-" + arg[i:i+1]
+		if i+1 < len(arg) {
+			flag.Value, flag.Prefix = arg[i+1:], arg[:i+1]
+			return flag, "", true
+		}
+	}
+	if r.i < len(r.args) {
+		flag.Value = r.args[r.i]
+		r.i++
+		flag.At = r.at()
+	}
+	return flag, "", true
+}

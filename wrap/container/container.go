@@ -1,0 +1,356 @@
+// Package container gives containers, and the steps of an image's build, what
+// exec gives a command: the tunnel's address and files that are mounted where
+// variables point at them. It is a plan of its own, for a machine of which
+// nothing is known.
+package container
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/env"
+	"github.com/agentproxy/agentproxy/proxy/rundir"
+	"github.com/agentproxy/agentproxy/wrap"
+	"github.com/agentproxy/agentproxy/wrap/gitenv"
+)
+
+// Input is what a container's share depends on.
+type Input struct {
+	Contained *profiles.Contained
+	Library   *profiles.Library
+	World     profiles.World
+	// Tunnel as it is seen outside.
+	Tunnel env.Tunnel
+}
+
+// Share is what a container gets.
+type Share struct {
+	// Edits are what the engine's command line is given.
+	Edits wrap.Container
+	// Tools are those that a build's steps start.
+	Tools []profiles.Tool
+}
+
+// Where the files are inside. A container has them in a directory; a step each
+// by itself, beside what /run holds, so that nothing is left of them in the
+// image.
+const (
+	containerPrefix = "/run/agentproxy/"
+	stepPrefix      = "/run/agentproxy-"
+)
+
+// stateName is our directory in the state directory. Everything in it may be
+// read by anybody who is in the container.
+const stateName = "containers"
+
+// Prepare writes the files and says how to hand them over. An engine that
+// cannot reach the tunnel, or a network that the user chose, gets nothing, and
+// Edits.Never says why.
+func Prepare(ctx context.Context, in Input) (*Share, error) {
+	c := in.Contained
+	share := &Share{Edits: wrap.Container{Behind: c.At}}
+	if why := outOfReach(c, in.World); why != "" {
+		share.Edits.Never = path.Base(c.Command) + ": " + why
+		return share, nil
+	}
+	if _, chosen := profiles.LastFlag(c.Flags, c.Container.Network...); chosen {
+		share.Edits.Never = path.Base(c.Command) + ": the container has a network of its own, in which the tunnel is not: leave the network and ports to it, or pass --network=host"
+		return share, nil
+	}
+	if c.Builds {
+		return share, in.build(share)
+	}
+	return share, in.run(ctx, share)
+}
+
+// run hands a container a directory, and a file with variables.
+func (in *Input) run(ctx context.Context, share *Share) error {
+	// A program in the container is not known, so that it gets what any may need.
+	inside, err := in.inside(containerPrefix, "./program", imageEnv(ctx, in.Contained, in.World))
+	if err != nil {
+		return err
+	}
+	var list strings.Builder
+	for _, v := range inside.variables {
+		if name, _, _ := strings.Cut(v, "="); name != runVariable {
+			list.WriteString(v + "\n")
+		}
+	}
+	const listName = "env"
+	inside.files[listName] = []byte(list.String())
+	dir, err := inside.write(in.Tunnel.StateDir)
+	if err != nil {
+		return err
+	}
+	insert := []string{
+		"--network=host",
+		"--volume=" + dir + ":" + strings.TrimSuffix(containerPrefix, "/") + ":ro,z", // z: SELinux lets containers read it
+		"--env-file=" + filepath.Join(dir, listName),
+	}
+	if in.Tunnel.Run != "" {
+		insert = append(insert, "--env="+runVariable+"="+in.Tunnel.Run)
+	}
+	// These win over the proxies of the engine's configuration.
+	share.Edits.Insert = append(insert, in.proxies("--env=")...)
+	share.Edits.Reason = "the tunnel is on this machine's loopback; a directory with the roots, and the variables that name them"
+	return nil
+}
+
+// runVariable ties what a container does to the run. It stands by itself, as the
+// rest is the same for all runs.
+const runVariable = "AGENT_PROXY_RUN"
+
+func (in *Input) proxies(flag string) []string {
+	noProxy := in.Tunnel.Facts(in.World.Environ)["no_proxy"]
+	return []string{flag + "HTTPS_PROXY=" + in.Tunnel.URL, flag + "https_proxy=" + in.Tunnel.URL, flag + "NO_PROXY=" + noProxy, flag + "no_proxy=" + noProxy}
+}
+
+// build hands a build the proxy as arguments that need no ARG and leave nothing
+// behind, and its steps the files as secrets, in a copy of the Dockerfile that
+// asks for them.
+func (in *Input) build(share *Share) error {
+	edits := &share.Edits
+	edits.Insert = append([]string{"--network=host"}, in.proxies("--build-arg=")...)
+	edits.Reason = "the steps reach the tunnel on this machine's loopback; these arguments need no ARG and leave nothing in the image"
+	if !in.canMount(edits) {
+		edits.Never = path.Base(in.Contained.Command) + ": this builder's steps can be given no roots from outside: use BuildKit (the buildx plugin, and not DOCKER_BUILDKIT=0)"
+		return nil
+	}
+	text, name, flag := in.dockerfile()
+	file := ParseDockerfile(text)
+	inside, err := in.inside(stepPrefix, file.Shell(), nil)
+	if err != nil {
+		return err
+	}
+	share.Tools = inside.tools
+	dir, err := inside.write(in.Tunnel.StateDir)
+	if err != nil {
+		return err
+	}
+	var options []string
+	for _, name := range inside.names() {
+		id := strings.TrimPrefix(stepPrefix, "/run/") + name
+		edits.Insert = append(edits.Insert, "--secret=id="+id+",src="+filepath.Join(dir, name))
+		options = append(options, "--mount=type=secret,id="+id+",target="+stepPrefix+name+",mode=0444")
+	}
+	edits.Reason += "; secrets are files for the steps, which the image does not keep"
+	if name == "" {
+		return nil // by hand, or a Dockerfile that cannot be read here
+	}
+	if err := os.MkdirAll(filepath.Join(in.Tunnel.StateDir, stateName), 0o700); err != nil {
+		return err
+	}
+	temporary, err := os.MkdirTemp(filepath.Join(in.Tunnel.StateDir, stateName), "build-*")
+	if err != nil {
+		return err
+	}
+	edits.Temporary = temporary
+	copied := filepath.Join(temporary, filepath.Base(name))
+	if err := os.WriteFile(copied, []byte(file.Given(inside.stepVariables(), strings.Join(options, " "))), 0o600); err != nil {
+		return err
+	}
+	// What BuildKit leaves out is said beside the Dockerfile, when not in the context.
+	if ignored, err := os.ReadFile(name + ".dockerignore"); err == nil {
+		if err := os.WriteFile(copied+".dockerignore", ignored, 0o600); err != nil {
+			return err
+		}
+	}
+	if flag.Name != "" {
+		edits.Replace = map[int]string{flag.At: flag.Prefix + copied}
+	} else {
+		edits.Insert = append(edits.Insert, "--file="+copied)
+	}
+	edits.Reason += "; the copy of the Dockerfile asks for them"
+	return nil
+}
+
+// canMount tells that a build's steps can be given files, and sees to it where
+// that takes a variable.
+func (in *Input) canMount(edits *wrap.Container) bool {
+	c := in.Contained
+	switch asked := env.Get(in.World.Environ, c.Container.BuildKit); {
+	case c.Container.BuildKit == "", strings.HasPrefix(c.Verb, "buildx "):
+		return true
+	case asked != "":
+		if on, err := strconv.ParseBool(asked); err == nil && !on {
+			return false
+		}
+	}
+	program := in.World.LookPath(c.Command)
+	if program == "" {
+		return false
+	}
+	version := in.World.Version(program, c.Version)
+	if c.Container.Builtin.Holds(version) {
+		edits.Env = []env.Edit{{Name: c.Container.BuildKit, Value: "1", Reason: "only BuildKit can give a build's steps roots that the image does not keep"}}
+		return true
+	}
+	return version != "" && slices.ContainsFunc(c.Container.Plugins, func(place string) bool {
+		file := in.World.Resolve(place)
+		return file != "" && in.World.Exists(file)
+	})
+}
+
+// dockerfile reads the one that the build is to be made from. It has no name
+// when it is not a file here: standard input, a URL, or not there at all.
+func (in *Input) dockerfile() (text, name string, flag profiles.ContainerFlag) {
+	c := in.Contained
+	flag, _ = profiles.LastFlag(c.Flags, "-f", "--file")
+	var files []string
+	switch {
+	case c.Word == "" || c.Word == "-" || strings.Contains(c.Word, "://") || strings.HasPrefix(c.Word, "git@"):
+		return "", "", flag
+	case flag.Name != "":
+		files = []string{flag.Value, filepath.Join(c.Word, flag.Value)} // Podman looks in the context, too
+	default:
+		for _, f := range c.Container.Dockerfiles {
+			files = append(files, filepath.Join(c.Word, f))
+		}
+	}
+	for _, file := range files {
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(in.World.Dir, file)
+		}
+		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		if data, err := os.ReadFile(file); err == nil {
+			return string(data), file, flag
+		}
+	}
+	return "", "", flag
+}
+
+// imagePatience is how long an engine may take to tell what is in an image.
+const imagePatience = 5 * time.Second
+
+// imageEnv is the environment that the image sets, nil when it is not there yet.
+func imageEnv(ctx context.Context, c *profiles.Contained, w profiles.World) []string {
+	if c.Word == "" || w.LookPath(c.Command) == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, imagePatience)
+	defer cancel()
+	args := append(slices.Clone(c.Args[:c.At-c.Index-strings.Count(c.Verb, " ")-1]), "image", "inspect", "--format={{json .Config.Env}}", c.Word)
+	cmd := exec.CommandContext(ctx, w.LookPath(c.Command), args...)
+	cmd.Env, cmd.WaitDelay = w.Environ, time.Second
+	out, err := cmd.Output()
+	var environ []string
+	if err != nil || json.Unmarshal(out, &environ) != nil {
+		return nil
+	}
+	return environ
+}
+
+// inside is a plan for a container.
+type inside struct {
+	variables []string
+	files     map[string][]byte // by their names
+	links     map[string]string // those that are in the state directory already
+	tools     []profiles.Tool
+}
+
+// newest stands for the version of a tool that cannot be asked.
+const newest = "1000000"
+
+// inside plans for shell text in a machine of which only its environment is
+// known. Its files begin with the prefix.
+func (in *Input) inside(prefix, text string, environ []string) (*inside, error) {
+	const bundle, store = "ca-bundle.crt", "java-truststore.p12"
+	t := in.Tunnel
+	t.StateDir, t.Bundle, t.CA, t.JavaStore = strings.TrimRight(prefix, "/-"), prefix+bundle, prefix+bundle, prefix+store
+	survey, err := in.Library.SurveyShell(text, profiles.World{
+		Environ: environ, Dir: "/", Home: "/root",
+		LookPath: func(name string) string { return path.Join("/usr/bin", path.Base(name)) },
+		Exists:   func(string) bool { return false },
+		ReadFile: func(string) ([]byte, error) { return nil, fs.ErrNotExist },
+		Version:  func(string, profiles.Probe) string { return newest },
+	})
+	if err != nil {
+		return nil, err
+	}
+	plan := wrap.NewPlan(wrap.Input{Environ: environ, Tunnel: t, Survey: survey, Git: &gitenv.Git{}})
+	result := &inside{files: map[string][]byte{}, links: map[string]string{}, tools: survey.Tools}
+	var places []string
+	for _, f := range plan.Files {
+		result.files[path.Base(f.Path)] = f.Content
+		places = append(places, f.Path, prefix+path.Base(f.Path))
+	}
+	moved := strings.NewReplacer(places...)
+	uses := ""
+	for _, change := range plan.Changes {
+		if change.Action == "remove" {
+			continue
+		}
+		value := moved.Replace(change.Value)
+		result.variables = append(result.variables, change.Name+"="+value)
+		uses += value + "\n"
+	}
+	for name, file := range map[string]string{bundle: in.Tunnel.Bundle, store: in.Tunnel.JavaStore} {
+		if !strings.Contains(uses, prefix+name) {
+			continue
+		}
+		if result.files[name], err = os.ReadFile(file); err != nil {
+			return nil, err
+		}
+		result.links[name] = file
+	}
+	return result, nil
+}
+
+// stepVariables are those that a build's steps need beside the predefined
+// arguments. What only says where the tunnel is would make every layer anew when
+// its port changes.
+func (i *inside) stepVariables() []string {
+	return slices.DeleteFunc(slices.Clone(i.variables), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return strings.HasPrefix(name, "AGENT_PROXY_") || strings.EqualFold(name, "HTTPS_PROXY") || strings.EqualFold(name, "NO_PROXY")
+	})
+}
+
+// names are those of the files.
+func (i *inside) names() []string {
+	return slices.Sorted(maps.Keys(i.files))
+}
+
+// write puts the files into a directory that is named after what is in it, so
+// that what a running container sees is not changed by another.
+func (i *inside) write(state string) (string, error) {
+	sum := sha256.New()
+	for _, name := range i.names() {
+		fmt.Fprintf(sum, "%s %d\n", name, len(i.files[name]))
+		sum.Write(i.files[name])
+	}
+	dir := filepath.Join(state, stateName, hex.EncodeToString(sum.Sum(nil)[:6]))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	for name, data := range i.files {
+		file := filepath.Join(dir, name)
+		if _, err := os.Stat(file); err == nil {
+			continue // it was written whole
+		}
+		// The roots are the same for every tunnel, and take no more room.
+		if link := i.links[name]; link != "" && os.Link(link, file) == nil {
+			continue
+		}
+		if err := rundir.WriteFile(file, data, 0o644); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}
