@@ -163,7 +163,7 @@ func (p *Full) checkCanary(complain complainer) {
 	if (len(c.Instead) > 0) != (c.Runtime != "") {
 		complain("[canary]", "what is tried instead needs a runtime, and the other way round")
 	}
-	for _, t := range slices.Concat(c.Args, c.Instead, c.Env) {
+	for _, t := range slices.Concat(c.Args, c.Instead, c.Env, c.Online) {
 		p.checkTemplate(t, complain)
 	}
 }

@@ -187,4 +187,7 @@ type Canary struct {
 	Runtime string     `toml:"runtime"`
 	// Env are variables that the trial needs, as NAME=VALUE.
 	Env []Template `toml:"env"`
+	// Online are arguments with which the tool asks the registry that it is
+	// configured for, for something small, and changes nothing.
+	Online []Template `toml:"online"`
 }

@@ -34,18 +34,21 @@ func doctorCommand() *command {
 		short:  "Try the installed tools through the tunnel",
 		examples: `
   agentproxy doctor                              # every installed tool that there is a trial for
-  agentproxy doctor npm git                      # these two; --json for programs`,
+  agentproxy doctor npm git                      # these two; --json for programs
+  agentproxy doctor --online                     # and the registries that they are configured for`,
 		long: `
 Each tool fetches something from a canary, an origin inside the tunnel, with what
 exec gives it. No network is needed. The table says whether it took the tunnel,
 whether it trusted the CA, and in one line what mends it. Where a tool cannot be
-run harmlessly its runtime is tried.
+run harmlessly its runtime is tried. With --online the tools that have a registry
+also ask it for something small, as they are configured.
 
 Exit status: 0 when all work, 1 when one does not.`,
 		define: func(flags *pflag.FlagSet) action {
 			var d doctorRun
 			d.define(flags)
 			flags.BoolVar(&d.asJSON, "json", false, "print JSON")
+			flags.BoolVar(&d.online, "online", false, "also try each tool's own registry, over the network")
 			return func(ctx context.Context, args []string) error { return d.run(ctx, args) }
 		},
 	}
@@ -55,6 +58,7 @@ Exit status: 0 when all work, 1 when one does not.`,
 type doctorRun struct {
 	tunnelFlags
 	asJSON bool
+	online bool
 
 	options attach.Options
 	tunnel  *attach.Tunnel
@@ -100,7 +104,7 @@ func (d *doctorRun) run(ctx context.Context, tools []string) error {
 	} else {
 		printDoctor(os.Stdout, found)
 	}
-	if len(found.CA) > 0 || slices.ContainsFunc(found.Tools, func(r doctor.Row) bool { return r.Verdict != doctor.Works }) {
+	if len(found.CA) > 0 || slices.ContainsFunc(found.Tools, func(r doctor.Row) bool { return r.Verdict != doctor.Works || r.Online != nil && !r.Online.Works }) {
 		return errUnwell
 	}
 	return nil
@@ -188,35 +192,60 @@ func (d *doctorRun) examine(ctx context.Context, patients []patient) ([]doctor.R
 	return rows, errors.Join(errs...)
 }
 
-// try runs one trial in a directory of its own.
+// try runs one trial, and one with the tool's registry if that is wanted.
 func (d *doctorRun) try(ctx context.Context, p patient, trial string) (doctor.Row, error) {
-	row := doctor.Row{Tool: p.command, Runtime: p.profile.Canary.Runtime}
+	c := p.profile.Canary
+	row := doctor.Row{Tool: p.command, Runtime: c.Runtime}
+	err := d.inDirectory(ctx, p, c, trial, func(plan wrap.Plan, dir string) (err error) {
+		seen := doctor.Seen{Outcome: doctor.Try(ctx, plan, dir)}
+		if seen.Canary, err = d.tunnel.Trial(ctx, trial); err != nil {
+			return err
+		}
+		if seen.Failures, err = d.failures(ctx, canary.Host(trial)); err != nil {
+			return err
+		}
+		row.Version = d.version(p, plan)
+		doctor.Judge(&row, seen, plan)
+		return nil
+	})
+	if err != nil || !d.online || len(c.Online) == 0 {
+		return row, err
+	}
+	// A run of its own, of which the tunnel tells what it saw.
+	trial += "-online"
+	_, attached, err := attach.Enter(ctx, d.options, trial)
+	if err != nil {
+		return row, err
+	}
+	defer attached.Close()
+	err = d.inDirectory(ctx, p, &profiles.Canary{Args: c.Online}, trial, func(plan wrap.Plan, dir string) error {
+		outcome := doctor.Try(ctx, plan, dir)
+		seen, err := attached.Evidence(ctx)
+		if err == nil {
+			row.Online = doctor.JudgeOnline(outcome, seen)
+		}
+		return err
+	})
+	return row, err
+}
+
+// inDirectory plans a trial in a directory of its own.
+func (d *doctorRun) inDirectory(ctx context.Context, p patient, c *profiles.Canary, trial string, do func(wrap.Plan, string) error) error {
 	dir, err := os.MkdirTemp("", "agentproxy-doctor-*")
 	if err != nil {
-		return row, err
+		return err
 	}
 	defer os.RemoveAll(dir)
-	plan, version, err := d.plan(ctx, p, trial, dir)
+	plan, err := d.plan(ctx, p, c, trial, dir)
 	if err != nil {
-		return row, err
+		return err
 	}
 	defer plan.Clean()
-	row.Version = version
-	var seen doctor.Seen
-	seen.Output, seen.Finished = doctor.Try(ctx, plan, dir)
-	if seen.Canary, err = d.tunnel.Trial(ctx, trial); err != nil {
-		return row, err
-	}
-	if seen.Failures, err = d.failures(ctx, canary.Host(trial)); err != nil {
-		return row, err
-	}
-	doctor.Judge(&row, seen, plan)
-	return row, nil
+	return do(plan, dir)
 }
 
 // plan is what exec would do for the tool, with the trial's arguments.
-func (d *doctorRun) plan(ctx context.Context, p patient, trial, dir string) (wrap.Plan, string, error) {
-	c := p.profile.Canary
+func (d *doctorRun) plan(ctx context.Context, p patient, c *profiles.Canary, trial, dir string) (wrap.Plan, error) {
 	about := map[string]string{"canary": "https://" + canary.Host(trial) + "/", "canary.host": canary.Host(trial), "tmp": dir}
 	fill := func(name string) string {
 		if value, ok := about[name]; ok {
@@ -235,7 +264,7 @@ func (d *doctorRun) plan(ctx context.Context, p patient, trial, dir string) (wra
 	r.survey = r.look()
 	plan, err := r.plan(ctx, d.tunnel)
 	if err != nil {
-		return plan, "", err
+		return plan, err
 	}
 	if c.Runtime != "" {
 		plan.Argv = argv
@@ -246,10 +275,14 @@ func (d *doctorRun) plan(ctx context.Context, p patient, trial, dir string) (wra
 	for _, e := range c.Env {
 		plan.Environ = append(plan.Environ, e.Expand(fill))
 	}
+	return plan, nil
+}
+
+func (d *doctorRun) version(p patient, plan wrap.Plan) string {
 	machine := probe.Open(plan.Environ, filepath.Join(d.tunnel.Dir, versionsFile))
 	defer machine.Save()
 	world := worldOf(machine)
-	return plan, world.Version(world.LookPath(p.command), p.profile.Version), nil
+	return world.Version(world.LookPath(p.command), p.profile.Version)
 }
 
 // failures are those that the tunnel has seen about a host.

@@ -375,6 +375,13 @@ func printDoctor(w io.Writer, found examination) {
 		if r.Said != "" {
 			fmt.Fprintf(w, "    it said: %s\n", r.Said)
 		}
+		switch {
+		case r.Online == nil:
+		case r.Online.Works:
+			fmt.Fprintf(w, "    %s online: %s\n", p.good("✓"), strings.Join(r.Online.Hosts, ", "))
+		default:
+			fmt.Fprintf(w, "    %s online: %s\n", p.bad("✗"), r.Online.Why)
+		}
 	}
 	for _, f := range found.CA {
 		fmt.Fprintf(w, "%s CA %s: %s (%s)\n", p.bad("✗"), f.Code, f.Detail, f.Subject)

@@ -141,8 +141,12 @@ func (in *Input) build(share *Share) error {
 	if err != nil {
 		return err
 	}
+	variables := inside.stepVariables()
 	var options []string
 	for _, name := range inside.names() {
+		if !slices.ContainsFunc(variables, func(v string) bool { return strings.Contains(v, stepPrefix+name) }) {
+			continue
+		}
 		id := strings.TrimPrefix(stepPrefix, "/run/") + name
 		edits.Insert = append(edits.Insert, "--secret=id="+id+",src="+filepath.Join(dir, name))
 		options = append(options, "--mount=type=secret,id="+id+",target="+stepPrefix+name+",mode=0444")
@@ -160,7 +164,7 @@ func (in *Input) build(share *Share) error {
 	}
 	edits.Temporary = temporary
 	copied := filepath.Join(temporary, filepath.Base(name))
-	if err := os.WriteFile(copied, []byte(file.Given(inside.stepVariables(), strings.Join(options, " "))), 0o600); err != nil {
+	if err := os.WriteFile(copied, []byte(file.Given(variables, strings.Join(options, " "))), 0o600); err != nil {
 		return err
 	}
 	// What BuildKit leaves out is said beside the Dockerfile, when not in the context.
@@ -262,6 +266,7 @@ type inside struct {
 	files     map[string][]byte // by their names
 	links     map[string]string // those that are in the state directory already
 	tools     []profiles.Tool
+	port      string
 }
 
 // newest stands for the version of a tool that cannot be asked.
@@ -284,7 +289,7 @@ func (in *Input) inside(prefix, text string, environ []string) (*inside, error) 
 		return nil, err
 	}
 	plan := wrap.NewPlan(wrap.Input{Environ: environ, Tunnel: t, Survey: survey, Git: &gitenv.Git{}})
-	result := &inside{files: map[string][]byte{}, links: map[string]string{}, tools: survey.Tools}
+	result := &inside{files: map[string][]byte{}, links: map[string]string{}, tools: survey.Tools, port: t.Port}
 	var places []string
 	for _, f := range plan.Files {
 		result.files[path.Base(f.Path)] = f.Content
@@ -313,12 +318,15 @@ func (in *Input) inside(prefix, text string, environ []string) (*inside, error) 
 }
 
 // stepVariables are those that a build's steps need beside the predefined
-// arguments. What only says where the tunnel is would make every layer anew when
-// its port changes.
+// arguments. A step is made anew when they change: what holds the tunnel's port
+// is for steps alone with a tool that is known to need it, such as Maven.
 func (i *inside) stepVariables() []string {
 	return slices.DeleteFunc(slices.Clone(i.variables), func(v string) bool {
-		name, _, _ := strings.Cut(v, "=")
-		return strings.HasPrefix(name, "AGENT_PROXY_") || strings.EqualFold(name, "HTTPS_PROXY") || strings.EqualFold(name, "NO_PROXY")
+		name, value, _ := strings.Cut(v, "=")
+		needed := slices.ContainsFunc(i.tools, func(t profiles.Tool) bool {
+			return t.Name != profiles.BaseName && slices.ContainsFunc(t.Env, func(e profiles.Env) bool { return e.Name() == name })
+		})
+		return strings.HasPrefix(name, "AGENT_PROXY_") || strings.EqualFold(name, "NO_PROXY") || strings.Contains(value, i.port) && !needed
 	})
 }
 

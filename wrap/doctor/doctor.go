@@ -45,6 +45,42 @@ type Row struct {
 	Fix string `json:"fix,omitempty"`
 	// Said is the last line that the tool printed, when it did not work.
 	Said string `json:"said,omitempty"`
+	// Online is what came of trying the tool's own registry; nil when that was
+	// not asked for, or the tool has none.
+	Online *Online `json:"online,omitempty"`
+}
+
+// Online is what came of a tool's use of the registry that it is configured for.
+type Online struct {
+	Works bool `json:"works"`
+	// Hosts were reached through the tunnel.
+	Hosts []string `json:"hosts,omitempty"`
+	// Why it does not work: the tunnel's reason, else the tool's last line.
+	Why string `json:"why,omitempty"`
+}
+
+// JudgeOnline says what came of it. Without a tunnel nothing has been shown,
+// even if the tool is content.
+func JudgeOnline(o Outcome, seen *status.Evidence) *Online {
+	online := &Online{}
+	for _, h := range seen.Hosts {
+		if h.Opened > 0 {
+			online.Hosts = append(online.Hosts, h.Host)
+		}
+	}
+	switch {
+	case !o.Finished:
+		online.Why = "it did not finish in time"
+	case !o.OK && len(seen.Failures) > 0:
+		online.Why = seen.Failures[0].Error()
+	case !o.OK:
+		online.Why = lastLine(o.Output)
+	case len(online.Hosts) == 0 && seen.Unattributed == 0:
+		online.Why = "it went past the tunnel, or asked nobody"
+	default:
+		online.Works = true
+	}
+	return online
 }
 
 // patience is how long a tool may take.
@@ -54,21 +90,29 @@ const patience = 20 * time.Second
 const outputLimit = 64 << 10
 
 // Try runs the planned command in dir, away from the terminal, and returns the
-// end of what it printed. How it ended says little: some tools cannot be
-// content with what a canary answers.
-func Try(ctx context.Context, p wrap.Plan, dir string) (output string, finished bool) {
+// end of what it printed. How it ended says little where it met the canary: some
+// tools cannot be content with what that answers.
+func Try(ctx context.Context, p wrap.Plan, dir string) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	path, err := exec.LookPath(p.Argv[0])
 	if err != nil {
-		return err.Error(), true
+		return Outcome{Output: err.Error(), Finished: true}
 	}
 	var out tail
 	cmd := exec.CommandContext(ctx, path, p.Argv[1:]...)
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = p.Environ, dir, &out, &out
 	cmd.WaitDelay = time.Second
 	err = cmd.Run()
-	return out.kept.String(), !errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
+	return Outcome{out.kept.String(), !errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil, err == nil}
+}
+
+// Outcome is the end of what a tool printed, that it came to one, and that it was
+// content.
+type Outcome struct {
+	Output   string
+	Finished bool
+	OK       bool
 }
 
 // tail keeps the end of what is written.
@@ -88,10 +132,8 @@ func lastLine(output string) string {
 
 // Seen is everything that a trial left behind.
 type Seen struct {
-	// Output is the end of what the tool printed, Finished that it came to one.
-	Output   string
-	Finished bool
-	Canary   canary.Trial
+	Outcome
+	Canary canary.Trial
 	// Failures are what the tunnel noted about the trial's host.
 	Failures []*status.Failure
 }

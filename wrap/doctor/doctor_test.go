@@ -22,15 +22,15 @@ func TestJudge(t *testing.T) {
 		verdict Verdict
 		fix     string
 	}{
-		"works":       {Seen{Canary: canary.Trial{Connects: 1, Requests: 1}, Output: "odd answer", Finished: true}, inTheWay, Works, ""},
-		"distrusts":   {Seen{Canary: canary.Trial{Connects: 1}, Finished: true}, wrap.Plan{}, Untrusted, "$AGENT_PROXY_CA_BUNDLE_PATH"},
+		"works":       {Seen{Canary: canary.Trial{Connects: 1, Requests: 1}, Outcome: Outcome{Output: "odd answer", Finished: true}}, inTheWay, Works, ""},
+		"distrusts":   {Seen{Canary: canary.Trial{Connects: 1}, Outcome: Outcome{Finished: true}}, wrap.Plan{}, Untrusted, "$AGENT_PROXY_CA_BUNDLE_PATH"},
 		"hangs":       {Seen{Canary: canary.Trial{Connects: 1}}, wrap.Plan{}, Unclear, "did not finish"},
 		"rejects":     {Seen{Canary: canary.Trial{Connects: 1}, Failures: []*status.Failure{{Kind: status.ClientTLSRejected}}}, wrap.Plan{}, Untrusted, "BUNDLE"},
-		"plain":       {Seen{Failures: []*status.Failure{{Kind: status.PlainHTTP}}, Finished: true}, wrap.Plan{}, Plain, "https:// URLs"},
-		"past it":     {Seen{Output: named, Finished: true}, wrap.Plan{}, Ignored, "$HTTPS_PROXY"},
-		"no network":  {Seen{Output: "usage: tool", Finished: true}, wrap.Plan{}, Unclear, "not get as far"},
-		"in the way":  {Seen{Output: named, Finished: true}, inTheWay, Ignored, "c in /rc: remove it"},
-		"knows never": {Seen{Output: named, Finished: true}, wrap.Plan{Never: []string{"tool: use another"}}, Ignored, "tool: use another"},
+		"plain":       {Seen{Failures: []*status.Failure{{Kind: status.PlainHTTP}}, Outcome: Outcome{Finished: true}}, wrap.Plan{}, Plain, "https:// URLs"},
+		"past it":     {Seen{Outcome: Outcome{Output: named, Finished: true}}, wrap.Plan{}, Ignored, "$HTTPS_PROXY"},
+		"no network":  {Seen{Outcome: Outcome{Output: "usage: tool", Finished: true}}, wrap.Plan{}, Unclear, "not get as far"},
+		"in the way":  {Seen{Outcome: Outcome{Output: named, Finished: true}}, inTheWay, Ignored, "c in /rc: remove it"},
+		"knows never": {Seen{Outcome: Outcome{Output: named, Finished: true}}, wrap.Plan{Never: []string{"tool: use another"}}, Ignored, "tool: use another"},
 	} {
 		row := Row{Tool: "tool"}
 		Judge(&row, c.seen, c.plan)
@@ -46,11 +46,31 @@ func TestJudge(t *testing.T) {
 func TestTry(t *testing.T) {
 	dir := t.TempDir()
 	plan := wrap.Plan{Argv: []string{"sh", "-c", "pwd; echo $A; cat; yes line | head -c 200000; echo end >&2; exit 3"}, Environ: append(os.Environ(), "A=a")}
-	output, finished := Try(t.Context(), plan, dir)
-	if !finished || len(output) > outputLimit || lastLine(output) != "end" {
-		t.Errorf("%d bytes, finished %v, end %q", len(output), finished, lastLine(output))
+	if o := Try(t.Context(), plan, dir); !o.Finished || o.OK || len(o.Output) > outputLimit || lastLine(o.Output) != "end" {
+		t.Errorf("%d bytes, finished %v, content %v, end %q", len(o.Output), o.Finished, o.OK, lastLine(o.Output))
 	}
-	if _, finished := Try(t.Context(), wrap.Plan{Argv: []string{filepath.Join(dir, "none")}}, dir); !finished {
+	if o := Try(t.Context(), wrap.Plan{Argv: []string{filepath.Join(dir, "none")}}, dir); !o.Finished || o.OK {
 		t.Error("a program that is not there does not hang")
+	}
+}
+
+func TestJudgeOnline(t *testing.T) {
+	reached := []status.HostSeen{{Host: "registry.test:443", Opened: 2}, {Host: "other.test:443"}}
+	for name, c := range map[string]struct {
+		outcome Outcome
+		seen    status.Evidence
+		works   bool
+		why     string
+	}{
+		"works":   {Outcome{Finished: true, OK: true}, status.Evidence{Hosts: reached}, true, ""},
+		"past it": {Outcome{Finished: true, OK: true}, status.Evidence{}, false, "past the tunnel"},
+		"refused": {Outcome{Finished: true, Output: "x\ny"}, status.Evidence{Failures: []*status.Failure{{Kind: status.PolicyDenied, Host: "registry.test:443", Detail: "no"}}}, false, "registry.test"},
+		"fails":   {Outcome{Finished: true, Output: "x\nno such package\n"}, status.Evidence{Hosts: reached}, false, "no such package"},
+		"hangs":   {Outcome{}, status.Evidence{Hosts: reached}, false, "in time"},
+	} {
+		got := JudgeOnline(c.outcome, &c.seen)
+		if got.Works != c.works || !strings.Contains(got.Why, c.why) || c.why == "" && got.Why != "" {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
 }
