@@ -11,7 +11,7 @@ import (
 	"github.com/agentproxy/agentproxy/profiles/env"
 )
 
-//go:embed hook.bash hook.zsh hook.fish hook.sh wrap.sh wrap.fish complete.bash complete.zsh complete.fish
+//go:embed hook.bash hook.zsh hook.fish hook.sh wrap.sh wrap.fish shim.sh agent.sh complete.bash complete.zsh complete.fish
 var files embed.FS
 
 // Shell is one that there is a hook for.

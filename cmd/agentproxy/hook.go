@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/agentproxy/agentproxy/proxy/rundir"
@@ -17,12 +18,13 @@ import (
 func hookCommand() *command {
 	return &command{
 		name:  "hook",
-		args:  "bash | zsh | fish | sh | install [shell] | remove [shell]",
+		args:  "bash | zsh | fish | sh | install [shell] | remove [shell] | claude-code",
 		short: "Make the tunnel a part of your shell",
 		examples: `
   eval "$(agentproxy hook bash)"                 # in ~/.bashrc: what you type goes through the tunnel
   agentproxy hook fish | source                  # in config.fish
-  agentproxy hook install zsh                    # writes that line to ~/.zshrc; "remove" takes it out again`,
+  agentproxy hook install zsh                    # writes that line to ~/.zshrc; "remove" takes it out again
+  agentproxy hook claude-code                    # for ~/.claude/settings.json: the agent's commands run through exec`,
 		long: `
 --mode env (default) sets the shell's environment. It follows the tunnel: refreshed
 when the port changes, taken back when the tunnel is gone. agentproxy_off undoes it
@@ -32,17 +34,25 @@ has no hook before its prompt: there, agentproxy_on refreshes.
 
 --mode wrap leaves the environment alone: commands that have a profile run through
 "agentproxy exec --", by functions. Your own aliases and functions win, and
-"command npm" is npm itself.`,
+"command npm" is npm itself.
+
+--mode shims does so by a directory in front of PATH, for what functions do not
+reach: scripts, Makefiles, agents. Inside exec the directory is left out. It is made
+for the commands that are installed when the hook is printed.
+
+claude-code prints settings that make each shell command, hook and server that the
+agent starts run through exec. Other agents take the shims: start them in a shell
+that has them.`,
 		define: func(flags *pflag.FlagSet) action {
 			var f hookFlags
-			flags.StringVar(&f.mode, "mode", "env", "env: the shell's environment; wrap: commands that have a profile")
+			flags.StringVar(&f.mode, "mode", "env", "env: the shell's environment; wrap: commands that have a profile, by functions; shims: by a directory on PATH")
 			flags.StringVar(&f.rc, "rc", "", "with install and remove: edit this `file` instead of the shell's own")
 			return func(_ context.Context, args []string) error { return runHook(f, args) }
 		},
 		values: func(words []string) []string {
 			switch {
 			case len(words) == 0:
-				return append(shell.Names(), "install", "remove")
+				return append(shell.Names(), "install", "remove", "claude-code")
 			case len(words) == 1 && (words[0] == "install" || words[0] == "remove"):
 				return shell.Names()
 			}
@@ -54,8 +64,8 @@ has no hook before its prompt: there, agentproxy_on refreshes.
 type hookFlags struct{ mode, rc string }
 
 func runHook(f hookFlags, args []string) error {
-	if f.mode != "env" && f.mode != "wrap" {
-		return hint(fmt.Errorf("--mode is env or wrap, not %q", f.mode), "agentproxy hook --help")
+	if !slices.Contains([]string{"env", "wrap", "shims"}, f.mode) {
+		return hint(fmt.Errorf("--mode is env, wrap or shims, not %q", f.mode), "agentproxy hook --help")
 	}
 	if len(args) > 0 && (args[0] == "install" || args[0] == "remove") {
 		return editRC(f, args[0], args[1:])
@@ -63,17 +73,27 @@ func runHook(f hookFlags, args []string) error {
 	if len(args) != 1 {
 		return hint(errors.New("hook needs a shell, install or remove"), "agentproxy hook install bash")
 	}
-	sh, err := namedShell(args[0])
-	if err != nil {
-		return err
-	}
 	exe, err := ownPath()
 	if err != nil {
 		return err
 	}
-	if f.mode == "env" {
+	if args[0] == "claude-code" {
+		return printClaudeCode(exe)
+	}
+	sh, err := namedShell(args[0])
+	if err != nil {
+		return err
+	}
+	switch f.mode {
+	case "env":
 		fmt.Print(sh.Hook(exe))
 		return nil
+	case "shims":
+		dir, err := writeShims(exe)
+		if err == nil {
+			fmt.Print(sh.Prepend(dir))
+		}
+		return err
 	}
 	if !sh.Wraps {
 		return noWrap(sh)

@@ -95,7 +95,7 @@ printf 'FROM probe\nENV CURL_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt\nRUN c
 blames tls_trust docker build -f distrusts app
 blames proxy_bypassed docker run --rm -e https_proxy= -e HTTPS_PROXY= probe curl -sS https://x.canary.agentproxy.test/
 
-# A pull is the daemon's, and works as the advice says.
+# A pull is the daemon's, and is said to be.
 blames proxy_bypassed docker pull x.canary.agentproxy.test/none
 says err 'daemon'
 

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/agentproxy/agentproxy/profiles/env"
+	"github.com/agentproxy/agentproxy/proxy/rundir"
+	"github.com/agentproxy/agentproxy/shell"
+)
+
+// shimsName is the directory of shims, agentShellName the script for agents, both
+// in the state directory.
+const (
+	shimsName      = "shims"
+	agentShellName = "agent-shell"
+)
+
+// writeShims makes the directory of shims anew and returns it: a script for each
+// installed command with a profile.
+func writeShims(exe string) (string, error) {
+	state, err := rundir.Open(os.Getenv)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(state.Path, shimsName)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	commands := wrappable()
+	for _, c := range commands {
+		if err := rundir.WriteFile(filepath.Join(dir, c), []byte(shell.Shim(exe, dir, c)), 0o700); err != nil {
+			return "", err
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries { // of what is no longer installed
+		if !slices.Contains(commands, e.Name()) {
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+				return "", err
+			}
+		}
+	}
+	return dir, nil
+}
+
+// leaveShims takes the shims out of PATH, ours and the command's, so that a
+// command is the real one.
+func leaveShims(environ []string) []string {
+	state := stateDir()
+	path := env.Get(environ, "PATH")
+	if state == "" || !strings.Contains(path, state) {
+		return environ
+	}
+	entries := slices.DeleteFunc(strings.Split(path, ":"), func(e string) bool { return e == filepath.Join(state, shimsName) })
+	path = strings.Join(entries, ":")
+	os.Setenv("PATH", path)
+	return env.Apply(environ, []env.Edit{{Name: "PATH", Value: path}})
+}
+
+// printClaudeCode prints what belongs into Claude Code's settings, which let a
+// program stand before every shell command (CLAUDE_CODE_SHELL_PREFIX in its
+// documentation of environment variables; it gets the command as one argument).
+func printClaudeCode(exe string) error {
+	state, err := rundir.Open(os.Getenv)
+	if err != nil {
+		return err
+	}
+	script := filepath.Join(state.Path, agentShellName)
+	if err := rundir.WriteFile(script, []byte(shell.AgentShell(exe)), 0o700); err != nil {
+		return err
+	}
+	e := json.NewEncoder(os.Stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(map[string]any{"env": map[string]string{"CLAUDE_CODE_SHELL_PREFIX": script}})
+}
