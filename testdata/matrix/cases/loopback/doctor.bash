@@ -23,6 +23,17 @@ sick git 'fix: git_https_to_ssh_instead_of in .*git config --global --unset-all 
 git config --global --unset-all url.git@canary.invalid:.insteadOf
 healthy git
 
+git config --global http.pinnedPubkey sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
+sick git 'fix: git_pinned_pubkey in .*git config --global --unset-all http.pinnedPubkey'
+git config --global --unset-all http.pinnedPubkey
+healthy git
+
+rm -f "$HOME/.wgetrc"
+echo 'no_proxy = agentproxy.test' >"$HOME/.wgetrc"
+sick wget 'fix: wgetrc_no_proxy in .*remove the line'
+rm "$HOME/.wgetrc"
+healthy wget
+
 # Settings that are overruled are no fault.
 printf '[http]\n\tproxy = http://nowhere.test:1\n\tsslVerify = false\n' >"$HOME/.gitconfig"
 printf 'https-proxy=http://nowhere.test:1\ncafile=/nowhere.pem\nstrict-ssl=false\n' >"$HOME/.npmrc"
