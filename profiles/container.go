@@ -1,6 +1,7 @@
 package profiles
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -41,8 +42,10 @@ type Contained struct {
 	// Verb is the subcommand, and Builds that it makes an image.
 	Verb   string
 	Builds bool
-	// At is the subcommand's place in the command line.
-	At int
+	// At is the subcommand's place in the command line, Before are the arguments
+	// in front of it.
+	At     int
+	Before []string
 	// Engine are the flags before the subcommand, Flags those behind it.
 	Engine, Flags []ContainerFlag
 	// Word is the image of a container, or a build's context; "" when it is not
@@ -72,42 +75,33 @@ func LastFlag(flags []ContainerFlag, names ...string) (ContainerFlag, bool) {
 func contained(t Tool) *Contained {
 	c := &Contained{Tool: t}
 	rest := argReader{args: t.Args, base: t.Index + 1, switches: t.Container.Switches}
-	for word := ""; c.Verb == ""; {
-		flag, next, ok := rest.next()
-		switch {
-		case !ok:
-			return nil
-		case flag.Name != "":
-			c.Engine = append(c.Engine, flag)
-			continue
-		}
-		word = strings.TrimSpace(word + " " + next)
-		c.Builds = slices.Contains(t.Container.Build, word)
-		switch {
-		case c.Builds, slices.Contains(t.Container.Run, word):
-			c.Verb, c.At = word, rest.at()
-		case !begins(t.Container.Build, word) && !begins(t.Container.Run, word):
+	for c.At == 0 {
+		word, ok := rest.word(&c.Engine)
+		if !ok {
 			return nil
 		}
-	}
-	rest.switches = t.Container.RunSwitches
-	if c.Builds {
-		rest.switches = t.Container.BuildSwitches
-	}
-	for {
-		flag, word, ok := rest.next()
+		if c.Verb == "" {
+			c.Before = t.Args[:rest.i-1]
+		}
+		c.Verb = strings.TrimSpace(c.Verb + " " + word)
+		c.Builds = slices.Contains(t.Container.Build, c.Verb)
 		switch {
-		case !ok:
-			return c
-		case flag.Name != "":
-			c.Flags = append(c.Flags, flag)
-		case c.Word == "":
-			c.Word = word
-			if !c.Builds { // the rest is the container's
-				return c
-			}
+		case c.Builds, slices.Contains(t.Container.Run, c.Verb):
+			c.At = rest.at()
+		case !begins(t.Container.Build, c.Verb) && !begins(t.Container.Run, c.Verb):
+			return nil
 		}
 	}
+	if !c.Builds { // what follows the image is the container's
+		rest.switches = t.Container.RunSwitches
+		c.Word, _ = rest.word(&c.Flags)
+		return c
+	}
+	rest.switches = t.Container.BuildSwitches
+	for word, ok := rest.word(&c.Flags); ok; word, ok = rest.word(&c.Flags) {
+		c.Word = cmp.Or(c.Word, word)
+	}
+	return c
 }
 
 func begins(phrases []string, word string) bool {
@@ -125,6 +119,19 @@ type argReader struct {
 // at is the place of what was read last.
 func (r *argReader) at() int { return r.base + r.i - 1 }
 
+// word returns the next argument that is no flag, and adds the flags before it;
+// false when there is none.
+func (r *argReader) word(flags *[]ContainerFlag) (string, bool) {
+	for {
+		flag, word, ok := r.next()
+		if !ok || flag.Name == "" {
+			return word, ok
+		}
+		*flags = append(*flags, flag)
+	}
+}
+
+// next returns a flag, or else a word; false behind the last.
 func (r *argReader) next() (flag ContainerFlag, word string, ok bool) {
 	if r.i == len(r.args) {
 		return flag, "", false

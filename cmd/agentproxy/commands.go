@@ -58,6 +58,7 @@ func run(args []string) int {
 	if args[0] == "help" {
 		args = []string{args[1], "--help"}
 	}
+	leaveShims()
 	all := commands()
 	i := slices.IndexFunc(all, func(c *command) bool { return c.name == args[0] })
 	if i < 0 {

@@ -18,7 +18,7 @@ import (
 func containerArgsCommand() *command {
 	return &command{
 		name:  "container-args",
-		args:  "[flags] {docker | podman | buildah} {run | build} | --compose <service>...",
+		args:  "[flags] {docker | podman} {run | build} | buildah build | --compose <service>...",
 		short: "Print what a container or its build is given",
 		examples: `
   docker run $(agentproxy container-args docker run) debian curl -sS https://example.com/  # by hand what exec adds
@@ -59,7 +59,7 @@ func (c *containerArgs) check(args []string) error {
 		return hint(errors.New("--compose needs the names of services"), "agentproxy container-args --compose web")
 	case c.compose:
 		return nil
-	case len(args) != 2 || !slices.Contains([]string{"docker", "podman", "buildah"}, args[0]) || args[1] != "run" && args[1] != "build":
+	case len(args) != 2 || !slices.Contains([]string{"docker run", "docker build", "podman run", "podman build", "buildah build"}, strings.Join(args, " ")):
 		return hint(errors.New("container-args needs an engine and run or build"), "agentproxy container-args docker run")
 	}
 	return nil

@@ -101,7 +101,7 @@ func runExec(ctx context.Context, f execFlags, argv []string) error {
 	if err != nil {
 		return err
 	}
-	r := execution{flags: f, options: options, argv: argv, environ: leaveShims(os.Environ()), id: newID()}
+	r := execution{flags: f, options: options, argv: argv, environ: os.Environ(), id: newID()}
 	r.survey = r.look()
 	if f.dryRun || f.noWatch {
 		return r.unwatched(ctx)

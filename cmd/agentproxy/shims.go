@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agentproxy/agentproxy/profiles/env"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/shell"
 )
@@ -50,18 +49,20 @@ func writeShims(exe string) (string, error) {
 	return dir, nil
 }
 
-// leaveShims takes the shims out of PATH, ours and the command's, so that a
-// command is the real one.
-func leaveShims(environ []string) []string {
-	state := stateDir()
-	path := env.Get(environ, "PATH")
-	if state == "" || !strings.Contains(path, state) {
-		return environ
+// leaveShims takes the shims out of our PATH, so that a command is the real one,
+// for us and for what we start.
+func leaveShims() {
+	states, err := rundir.Candidates(os.Getenv)
+	if err != nil {
+		return // there is nowhere to have them
 	}
-	entries := slices.DeleteFunc(strings.Split(path, ":"), func(e string) bool { return e == filepath.Join(state, shimsName) })
-	path = strings.Join(entries, ":")
-	os.Setenv("PATH", path)
-	return env.Apply(environ, []env.Edit{{Name: "PATH", Value: path}})
+	entries := strings.Split(os.Getenv("PATH"), ":")
+	others := slices.DeleteFunc(slices.Clone(entries), func(entry string) bool {
+		return filepath.Base(entry) == shimsName && slices.Contains(states, filepath.Dir(entry))
+	})
+	if len(others) < len(entries) {
+		os.Setenv("PATH", strings.Join(others, ":"))
+	}
 }
 
 // printClaudeCode prints what belongs into Claude Code's settings, which let a

@@ -67,7 +67,9 @@ func Prepare(ctx context.Context, in Input) (*Share, error) {
 		share.Edits.Never = path.Base(c.Command) + ": " + why
 		return share, nil
 	}
-	if _, chosen := profiles.LastFlag(c.Flags, c.Container.Network...); chosen {
+	if slices.ContainsFunc(c.Flags, func(f profiles.ContainerFlag) bool {
+		return slices.Contains(c.Container.Network, f.Name) && f.Value != hostNetwork
+	}) {
 		share.Edits.Never = path.Base(c.Command) + ": the container has a network of its own, in which the tunnel is not: leave the network and ports to it, or pass --network=host"
 		return share, nil
 	}
@@ -80,27 +82,20 @@ func Prepare(ctx context.Context, in Input) (*Share, error) {
 // run hands a container a directory, and a file with variables.
 func (in *Input) run(ctx context.Context, share *Share) error {
 	// A program in the container is not known, so that it gets what any may need.
-	inside, err := in.inside(containerPrefix, "./program", imageEnv(ctx, in.Contained, in.World))
+	inside, err := in.inside(containerPrefix, "./program", imageEnv(ctx, in.Contained, in.World),
+		func(_ []profiles.Tool, name, _ string) bool { return name != runVariable })
 	if err != nil {
 		return err
 	}
-	var list strings.Builder
-	for _, v := range inside.variables {
-		if name, _, _ := strings.Cut(v, "="); name != runVariable {
-			list.WriteString(v + "\n")
-		}
-	}
 	const listName = "env"
-	inside.files[listName] = []byte(list.String())
+	inside.files[listName] = []byte(strings.Join(inside.variables, "\n") + "\n")
 	dir, err := inside.write(in.Tunnel.StateDir)
 	if err != nil {
 		return err
 	}
-	insert := []string{
-		"--network=host",
-		"--volume=" + dir + ":" + strings.TrimSuffix(containerPrefix, "/") + ":ro,z", // z: SELinux lets containers read it
-		"--env-file=" + filepath.Join(dir, listName),
-	}
+	insert := append(in.network(),
+		"--volume="+dir+":"+strings.TrimSuffix(containerPrefix, "/")+":ro,z", // z: SELinux lets containers read it
+		"--env-file="+filepath.Join(dir, listName))
 	if in.Tunnel.Run != "" {
 		insert = append(insert, "--env="+runVariable+"="+in.Tunnel.Run)
 	}
@@ -114,6 +109,17 @@ func (in *Input) run(ctx context.Context, share *Share) error {
 // rest is the same for all runs.
 const runVariable = "AGENT_PROXY_RUN"
 
+// hostNetwork is the machine's own, in which the tunnel is.
+const hostNetwork = "host"
+
+// network asks for it, unless the user has.
+func (in *Input) network() []string {
+	if _, asked := profiles.LastFlag(in.Contained.Flags, in.Contained.Container.Network...); asked {
+		return nil
+	}
+	return []string{"--network=" + hostNetwork}
+}
+
 func (in *Input) proxies(flag string) []string {
 	noProxy := in.Tunnel.Facts(in.World.Environ)["no_proxy"]
 	return []string{flag + "HTTPS_PROXY=" + in.Tunnel.URL, flag + "https_proxy=" + in.Tunnel.URL, flag + "NO_PROXY=" + noProxy, flag + "no_proxy=" + noProxy}
@@ -124,7 +130,7 @@ func (in *Input) proxies(flag string) []string {
 // asks for them.
 func (in *Input) build(share *Share) error {
 	edits := &share.Edits
-	edits.Insert = append([]string{"--network=host"}, in.proxies("--build-arg=")...)
+	edits.Insert = append(in.network(), in.proxies("--build-arg=")...)
 	edits.Reason = "the steps reach the tunnel on this machine's loopback; these arguments need no ARG and leave nothing in the image"
 	if !in.canMount(edits) {
 		edits.Never = path.Base(in.Contained.Command) + ": this builder's steps can be given no roots from outside: use BuildKit (the buildx plugin, and not DOCKER_BUILDKIT=0)"
@@ -132,7 +138,7 @@ func (in *Input) build(share *Share) error {
 	}
 	text, name, flag := in.dockerfile()
 	file := ParseDockerfile(text)
-	inside, err := in.inside(stepPrefix, file.Shell(), nil)
+	inside, err := in.inside(stepPrefix, file.Shell(), nil, in.forSteps)
 	if err != nil {
 		return err
 	}
@@ -141,12 +147,8 @@ func (in *Input) build(share *Share) error {
 	if err != nil {
 		return err
 	}
-	variables := inside.stepVariables()
 	var options []string
 	for _, name := range inside.names() {
-		if !slices.ContainsFunc(variables, func(v string) bool { return strings.Contains(v, stepPrefix+name) }) {
-			continue
-		}
 		id := strings.TrimPrefix(stepPrefix, "/run/") + name
 		edits.Insert = append(edits.Insert, "--secret=id="+id+",src="+filepath.Join(dir, name))
 		options = append(options, "--mount=type=secret,id="+id+",target="+stepPrefix+name+",mode=0444")
@@ -155,16 +157,13 @@ func (in *Input) build(share *Share) error {
 	if name == "" {
 		return nil // by hand, or a Dockerfile that cannot be read here
 	}
-	if err := os.MkdirAll(filepath.Join(in.Tunnel.StateDir, stateName), 0o700); err != nil {
-		return err
-	}
-	temporary, err := os.MkdirTemp(filepath.Join(in.Tunnel.StateDir, stateName), "build-*")
+	temporary, err := os.MkdirTemp(filepath.Dir(dir), "build-*")
 	if err != nil {
 		return err
 	}
 	edits.Temporary = temporary
 	copied := filepath.Join(temporary, filepath.Base(name))
-	if err := os.WriteFile(copied, []byte(file.Given(variables, strings.Join(options, " "))), 0o600); err != nil {
+	if err := os.WriteFile(copied, []byte(file.Given(inside.variables, strings.Join(options, " "))), 0o600); err != nil {
 		return err
 	}
 	// What BuildKit leaves out is said beside the Dockerfile, when not in the context.
@@ -249,7 +248,7 @@ func imageEnv(ctx context.Context, c *profiles.Contained, w profiles.World) []st
 	}
 	ctx, cancel := context.WithTimeout(ctx, imagePatience)
 	defer cancel()
-	args := append(slices.Clone(c.Args[:c.At-c.Index-strings.Count(c.Verb, " ")-1]), "image", "inspect", "--format={{json .Config.Env}}", c.Word)
+	args := append(slices.Clone(c.Before), "image", "inspect", "--format={{json .Config.Env}}", c.Word)
 	cmd := exec.CommandContext(ctx, w.LookPath(c.Command), args...)
 	cmd.Env, cmd.WaitDelay = w.Environ, time.Second
 	out, err := cmd.Output()
@@ -263,18 +262,18 @@ func imageEnv(ctx context.Context, c *profiles.Contained, w profiles.World) []st
 // inside is a plan for a container.
 type inside struct {
 	variables []string
-	files     map[string][]byte // by their names
-	links     map[string]string // those that are in the state directory already
+	files     map[string][]byte // those that the variables name, by their names
+	links     map[string]string // of these, what is in the state directory already
 	tools     []profiles.Tool
-	port      string
 }
 
 // newest stands for the version of a tool that cannot be asked.
 const newest = "1000000"
 
 // inside plans for shell text in a machine of which only its environment is
-// known. Its files begin with the prefix.
-func (in *Input) inside(prefix, text string, environ []string) (*inside, error) {
+// known. Its files begin with the prefix; variables that are not wanted are left
+// out.
+func (in *Input) inside(prefix, text string, environ []string, wanted func(tools []profiles.Tool, name, value string) bool) (*inside, error) {
 	const bundle, store = "ca-bundle.crt", "java-truststore.p12"
 	t := in.Tunnel
 	t.StateDir, t.Bundle, t.CA, t.JavaStore = strings.TrimRight(prefix, "/-"), prefix+bundle, prefix+bundle, prefix+store
@@ -289,24 +288,26 @@ func (in *Input) inside(prefix, text string, environ []string) (*inside, error) 
 		return nil, err
 	}
 	plan := wrap.NewPlan(wrap.Input{Environ: environ, Tunnel: t, Survey: survey, Git: &gitenv.Git{}})
-	result := &inside{files: map[string][]byte{}, links: map[string]string{}, tools: survey.Tools, port: t.Port}
 	var places []string
 	for _, f := range plan.Files {
-		result.files[path.Base(f.Path)] = f.Content
 		places = append(places, f.Path, prefix+path.Base(f.Path))
 	}
 	moved := strings.NewReplacer(places...)
-	uses := ""
+	result := &inside{files: map[string][]byte{}, links: map[string]string{}, tools: survey.Tools}
 	for _, change := range plan.Changes {
-		if change.Action == "remove" {
-			continue
+		if value := moved.Replace(change.Value); change.Action != "remove" && wanted(survey.Tools, change.Name, value) {
+			result.variables = append(result.variables, change.Name+"="+value)
 		}
-		value := moved.Replace(change.Value)
-		result.variables = append(result.variables, change.Name+"="+value)
-		uses += value + "\n"
+	}
+	named := strings.Join(result.variables, "\n")
+	for _, f := range plan.Files {
+		if name := path.Base(f.Path); strings.Contains(named, prefix+name) {
+			result.files[name] = f.Content
+			named += "\n" + string(f.Content)
+		}
 	}
 	for name, file := range map[string]string{bundle: in.Tunnel.Bundle, store: in.Tunnel.JavaStore} {
-		if !strings.Contains(uses, prefix+name) {
+		if !strings.Contains(named, prefix+name) {
 			continue
 		}
 		if result.files[name], err = os.ReadFile(file); err != nil {
@@ -317,16 +318,18 @@ func (in *Input) inside(prefix, text string, environ []string) (*inside, error) 
 	return result, nil
 }
 
-// stepVariables are those that a build's steps need beside the predefined
-// arguments. A step is made anew when they change: what holds the tunnel's port
-// is for steps alone with a tool that is known to need it, such as Maven.
-func (i *inside) stepVariables() []string {
-	return slices.DeleteFunc(slices.Clone(i.variables), func(v string) bool {
-		name, value, _ := strings.Cut(v, "=")
-		needed := slices.ContainsFunc(i.tools, func(t profiles.Tool) bool {
-			return t.Name != profiles.BaseName && slices.ContainsFunc(t.Env, func(e profiles.Env) bool { return e.Name() == name })
-		})
-		return strings.HasPrefix(name, "AGENT_PROXY_") || strings.EqualFold(name, "NO_PROXY") || strings.Contains(value, i.port) && !needed
+// forSteps tells which variables a build's steps need beside the predefined
+// arguments. A step is made anew when one changes: what holds the tunnel's port
+// is only for a tool that is known to need it, such as Maven.
+func (in *Input) forSteps(tools []profiles.Tool, name, value string) bool {
+	switch {
+	case strings.HasPrefix(name, "AGENT_PROXY_"), strings.EqualFold(name, "NO_PROXY"):
+		return false
+	case !strings.Contains(value, in.Tunnel.Port):
+		return true
+	}
+	return slices.ContainsFunc(tools, func(t profiles.Tool) bool {
+		return t.Name != profiles.BaseName && slices.ContainsFunc(t.Env, func(e profiles.Env) bool { return e.Name() == name })
 	})
 }
 
