@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path"
 	"regexp"
@@ -163,7 +164,12 @@ func (p *Full) checkCanary(complain complainer) {
 	if (len(c.Instead) > 0) != (c.Runtime != "") {
 		complain("[canary]", "what is tried instead needs a runtime, and the other way round")
 	}
-	for _, t := range slices.Concat(c.Args, c.Instead, c.Env, c.Online) {
+	for name := range c.Files {
+		if !fs.ValidPath(name) {
+			complain("[canary.files]", "%q is no file of the trial's directory", name)
+		}
+	}
+	for _, t := range slices.Concat(c.Args, c.Instead, c.Env, c.Online, slices.Collect(maps.Values(c.Files))) {
 		p.checkTemplate(t, complain)
 	}
 }

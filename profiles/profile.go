@@ -178,9 +178,15 @@ type Override struct {
 
 // Canary is how doctor tries the tool against the canary, an origin in the
 // tunnel: {canary} is its URL with a slash at the end, {canary.host} its name,
-// {tmp} an empty directory, in which the tool runs.
+// {tmp} the directory in which the tool runs, empty but for the trial's files,
+// {fetch.java} a program that fetches what it is given.
 type Canary struct {
-	Args []Template `toml:"args"`
+	// Commands are those that the trial is for, the first that is installed of
+	// them; those of the profile when there are none.
+	Commands []string   `toml:"commands"`
+	Args     []Template `toml:"args"`
+	// Files are written into the directory, by their names in it.
+	Files map[string]Template `toml:"files"`
 	// Instead is run with the environment that the tool gets, where the tool
 	// itself cannot be run harmlessly, and Runtime says what it is.
 	Instead []Template `toml:"instead"`

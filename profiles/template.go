@@ -28,6 +28,7 @@ var factNames = map[string]string{
 	"preload.php":     "the hook for PHP, a directory",
 	"canary":          "the canary's URL, for doctor",
 	"canary.host":     "its host",
+	"fetch.java":      "a program for Java that fetches the URL that it is given, for doctor",
 	"tmp":             "an empty directory, for doctor",
 	"home":            "the user's home directory",
 	"chromium.home":   "a home directory whose NSS database trusts the CA",

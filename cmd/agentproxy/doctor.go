@@ -130,43 +130,111 @@ func defects(t *attach.Tunnel) ([]ca.Finding, error) {
 	return all, nil
 }
 
-// installed returns the tools that are here and have a trial, those named or
-// all.
+// installed returns the tools that are here and have a trial: those named, by
+// command or profile, or all.
 func installed(names []string) ([]patient, error) {
 	all := library()
+	var list []patient
 	if len(names) == 0 {
-		names = all.Names()
-	} else {
-		for i, name := range names {
-			p, err := all.ForCommand(name)
+		for _, name := range all.Names() {
+			p, err := patientOf(all, name)
 			if err != nil {
 				return nil, err
 			}
-			if p == nil {
-				return nil, hint(fmt.Errorf("no profile covers %q", name), "agentproxy profile list")
+			if p.command != "" {
+				list = append(list, p)
 			}
-			names[i] = p.Name
 		}
+		if len(list) == 0 {
+			return nil, hint(errors.New("none of the tools that there is a trial for is installed"), "agentproxy profile list")
+		}
+		return list, nil
 	}
-	var list []patient
 	for _, name := range names {
-		file, data, err := all.Read(name)
+		p, err := called(all, name)
 		if err != nil {
 			return nil, err
 		}
-		p, err := profiles.Parse(file, data)
-		if err != nil {
-			return nil, err
-		}
-		i := slices.IndexFunc(p.Commands, func(c string) bool { _, err := exec.LookPath(c); return err == nil })
-		if p.Canary != nil && i >= 0 {
-			list = append(list, patient{p.Commands[i], p})
-		}
-	}
-	if len(list) == 0 {
-		return nil, hint(errors.New("none of the tools is installed and has a trial"), "agentproxy profile list")
+		list = append(list, p)
 	}
 	return list, nil
+}
+
+// called returns the tool that is called by a command, a path or a profile's
+// name.
+func called(all *profiles.Library, name string) (patient, error) {
+	of := name
+	switch covering, err := all.ForCommand(name); {
+	case err != nil:
+		return patient{}, err
+	case covering != nil:
+		of = covering.Name
+	case !slices.Contains(all.Names(), name):
+		return patient{}, hint(fmt.Errorf("no profile covers %q", name), "agentproxy profile list")
+	}
+	p, err := patientOf(all, of)
+	if err != nil {
+		return patient{}, err
+	}
+	isPath := strings.Contains(name, "/")
+	switch {
+	case p.profile.Canary == nil:
+		return patient{}, hint(fmt.Errorf("there is no trial for %q", name), "agentproxy doctor")
+	case p.canBe(name) && isPath: // a trial has a directory of its own
+		p.command, err = filepath.Abs(name)
+	case p.canBe(name):
+		p.command = name
+	case p.command == "" || isPath:
+		err = hint(fmt.Errorf("%q is not installed, or is not what the trial is for", name), "agentproxy doctor")
+	}
+	return p, err
+}
+
+// patientOf reads a profile whole. Its patient is the first of the trial's
+// commands that is installed, "" when none is.
+func patientOf(all *profiles.Library, name string) (patient, error) {
+	file, data, err := all.Read(name)
+	if err != nil {
+		return patient{}, err
+	}
+	full, err := profiles.Parse(file, data)
+	if err != nil {
+		return patient{}, err
+	}
+	p := patient{profile: full}
+	if i := slices.IndexFunc(p.commands(), onPath); i >= 0 {
+		p.command = p.commands()[i]
+	}
+	return p, nil
+}
+
+// commands are those that the trial is for.
+func (p patient) commands() []string {
+	switch c := p.profile.Canary; {
+	case c == nil:
+		return nil
+	case len(c.Commands) > 0:
+		return c.Commands
+	default:
+		return p.profile.Commands
+	}
+}
+
+// canBe says whether the trial is for a command of the profile's, which may have
+// a directory and a version in its name.
+func (p patient) canBe(command string) bool {
+	name := filepath.Base(command)
+	for _, c := range p.commands() {
+		if version, ok := strings.CutPrefix(name, strings.TrimRight(c, "0123456789")); ok && strings.Trim(version, "0123456789.-") == "" {
+			return onPath(command)
+		}
+	}
+	return false
+}
+
+func onPath(command string) bool {
+	_, err := exec.LookPath(command)
+	return err == nil
 }
 
 // trialsAtOnce is how many tools run at a time: most wait for their own start.
@@ -236,7 +304,11 @@ func (d *doctorRun) inDirectory(ctx context.Context, p patient, c *profiles.Cana
 		return err
 	}
 	defer os.RemoveAll(dir)
-	plan, err := d.plan(ctx, p, c, trial, dir)
+	site := doctor.Site{Host: canary.Host(trial), Dir: dir}
+	if err := site.Lay(c); err != nil {
+		return err
+	}
+	plan, err := d.plan(ctx, p, c, site, trial)
 	if err != nil {
 		return err
 	}
@@ -245,15 +317,8 @@ func (d *doctorRun) inDirectory(ctx context.Context, p patient, c *profiles.Cana
 }
 
 // plan is what exec would do for the tool, with the trial's arguments.
-func (d *doctorRun) plan(ctx context.Context, p patient, c *profiles.Canary, trial, dir string) (wrap.Plan, error) {
-	about := map[string]string{"canary": "https://" + canary.Host(trial) + "/", "canary.host": canary.Host(trial), "tmp": dir}
-	fill := func(name string) string {
-		if value, ok := about[name]; ok {
-			return value
-		}
-		return "{" + name + "}" // known once there is a plan
-	}
-	argv := doctor.Argv(p.command, c, fill)
+func (d *doctorRun) plan(ctx context.Context, p patient, c *profiles.Canary, site doctor.Site, trial string) (wrap.Plan, error) {
+	argv := site.Argv(p.command, c)
 	r := execution{options: d.options, environ: os.Environ(), id: trial, argv: argv}
 	if c.Runtime != "" { // what is tried instead gets the tool's environment
 		r.argv = []string{p.command}
@@ -273,7 +338,7 @@ func (d *doctorRun) plan(ctx context.Context, p patient, c *profiles.Canary, tri
 		plan.Argv[i] = profiles.Template(arg).Expand(plan.Fact)
 	}
 	for _, e := range c.Env {
-		plan.Environ = append(plan.Environ, e.Expand(fill))
+		plan.Environ = append(plan.Environ, e.Expand(site.Fact))
 	}
 	return plan, nil
 }

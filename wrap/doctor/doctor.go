@@ -5,12 +5,10 @@ package doctor
 import (
 	"bytes"
 	"context"
-	"errors"
 	"os/exec"
 	"strings"
 	"time"
 
-	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/profiles/env"
 	"github.com/agentproxy/agentproxy/proxy/canary"
 	"github.com/agentproxy/agentproxy/proxy/status"
@@ -95,16 +93,15 @@ const outputLimit = 64 << 10
 func Try(ctx context.Context, p wrap.Plan, dir string) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	path, err := exec.LookPath(p.Argv[0])
-	if err != nil {
-		return Outcome{Output: err.Error(), Finished: true}
-	}
 	var out tail
-	cmd := exec.CommandContext(ctx, path, p.Argv[1:]...)
+	cmd := exec.CommandContext(ctx, p.Argv[0], p.Argv[1:]...)
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = p.Environ, dir, &out, &out
 	cmd.WaitDelay = time.Second
-	err = cmd.Run()
-	return Outcome{out.kept.String(), !errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil, err == nil}
+	err := cmd.Run()
+	if cmd.Process == nil { // it did not start
+		out.Write([]byte(err.Error()))
+	}
+	return Outcome{out.kept.String(), ctx.Err() == nil, err == nil}
 }
 
 // Outcome is the end of what a tool printed, that it came to one, and that it was
@@ -187,17 +184,4 @@ func obstacle(p wrap.Plan, unseen bool) string {
 		return p.Never[0]
 	}
 	return ""
-}
-
-// Argv is the command line of a profile's trial: the tool with its arguments,
-// or what is tried in its place.
-func Argv(command string, c *profiles.Canary, fact func(string) string) []string {
-	var argv []string
-	if len(c.Instead) == 0 {
-		argv = append(argv, command)
-	}
-	for _, t := range append(c.Instead[:len(c.Instead):len(c.Instead)], c.Args...) {
-		argv = append(argv, t.Expand(fact))
-	}
-	return argv
 }
