@@ -236,17 +236,20 @@ func (p *Full) checkOverride(o Override, complain complainer) {
 	switch {
 	case o.Code == "":
 		complain("[[override]]", "an override needs a code")
-	case len(o.Files) == 0:
+	case len(o.Files) == 0 && len(o.Variables) == 0:
 		complain(o.Code, "%s names no files", o.Code)
+	case len(o.Variables) > 0 && (o.Append == "" || o.Reason == ""):
+		complain(o.Code, "%s names variables, and needs append and a reason for them", o.Code)
 	case o.Is != "proxy" && o.Is != "ca" && o.Is != "insecure" && o.Is != "other":
 		complain(o.Code, "%s must say what it is: proxy, ca, insecure or other, not %q", o.Code, o.Is)
-	case len(o.Env) == 0 && len(o.Argv) == 0 && o.Advice == "":
+	case len(o.Env) == 0 && len(o.Argv) == 0 && o.Append == "" && o.Advice == "":
 		complain(o.Code, "%s needs env or argv that overrule it, or advice", o.Code)
 	}
 	checkPattern(o.Match, complain)
 	if re, err := regexp.Compile(string(o.Match)); err == nil && re.NumSubexp() != 1 {
 		complain(string(o.Match), "the match of %s needs one group, for the value", o.Code)
 	}
+	p.checkTemplate(o.Append, complain)
 	for _, e := range o.Env {
 		p.checkEnv(e, complain)
 	}

@@ -155,8 +155,8 @@ type Insecure struct {
 	Flags []string `toml:"flags"`
 }
 
-// Override is a setting in one of the tool's files that wins over the
-// environment.
+// Override is a setting of the user's, in one of the tool's files or among the
+// options in a variable, that wins over what the tool gets.
 type Override struct {
 	// Code is stable: it stands in status documents and verdicts.
 	Code string `toml:"code"`
@@ -164,6 +164,11 @@ type Override struct {
 	// is looked for in the working directory and upwards, but not in the home
 	// directory.
 	Files []string `toml:"files"`
+	// Variables are looked through as well, each of them. What overrules the
+	// setting there is Append, behind it in the same variable, for a Reason.
+	Variables []string `toml:"variables"`
+	Append    Template `toml:"append"`
+	Reason    string   `toml:"reason"`
 	// Match finds the setting; its first group is the value.
 	Match Pattern `toml:"match"`
 	// Is says what the setting does: "proxy", "ca", "insecure" or "other".

@@ -509,9 +509,15 @@ func isFlag(arg, flag string) bool {
 	return arg == flag || strings.HasPrefix(arg, flag+"=")
 }
 
-// override looks for a setting in the tool's files; the first file that has it
-// counts.
+// override looks for a setting: in the tool's files, of which the first that has
+// it counts, and in each of the variables.
 func (f *finder) override(t Tool, o Override) {
+	for _, variable := range o.Variables {
+		if c, ok := f.conflict(t, o, "$"+variable, []byte(env.Get(f.world.Environ, variable))); ok {
+			c.Env = []Env{{Append: variable, Value: o.Append, Reason: o.Reason}}
+			f.conflicting(c)
+		}
+	}
 	for _, place := range o.Files {
 		file := f.resolve(place)
 		if file == "" {
@@ -521,27 +527,40 @@ func (f *finder) override(t Tool, o Override) {
 		if err != nil {
 			continue
 		}
-		m := o.Match.Regexp().FindSubmatchIndex(data)
-		if m == nil {
-			continue
+		if c, ok := f.conflict(t, o, file, data); ok {
+			c.Env, c.Argv = f.edits(t, o.Env, o.Argv)
+			f.conflicting(c)
+			return
 		}
-		c := Conflict{
-			Code: o.Code, Tool: t.Name, File: file, Line: 1 + bytes.Count(data[:m[2]], []byte("\n")), Is: o.Is,
-			Value: strings.Trim(string(data[m[2]:m[3]]), `"'`), Advice: o.Advice,
-		}
-		if o.Is == "ca" {
-			c.Value = f.userPath(file, c.Value)
-		}
-		c.Env, c.Argv = f.edits(t, o.Env, o.Argv)
-		c.Overruled = len(c.Env) > 0 || len(c.Argv) > 0
-		f.survey.Conflicts = append(f.survey.Conflicts, c)
-		return
 	}
 }
 
-// userPath makes a path in a configuration file absolute.
+func (f *finder) conflict(t Tool, o Override, place string, data []byte) (Conflict, bool) {
+	m := o.Match.Regexp().FindSubmatchIndex(data)
+	if m == nil {
+		return Conflict{}, false
+	}
+	c := Conflict{
+		Code: o.Code, Tool: t.Name, File: place, Line: 1 + bytes.Count(data[:m[2]], []byte("\n")), Is: o.Is,
+		Value: strings.Trim(string(data[m[2]:m[3]]), `"'`), Advice: o.Advice,
+	}
+	if o.Is == "ca" {
+		c.Value = f.userPath(place, c.Value)
+	}
+	return c, true
+}
+
+func (f *finder) conflicting(c Conflict) {
+	c.Overruled = len(c.Env) > 0 || len(c.Argv) > 0
+	f.survey.Conflicts = append(f.survey.Conflicts, c)
+}
+
+// userPath makes a path absolute that stands in a configuration file, or in a
+// variable.
 func (f *finder) userPath(file, value string) string {
 	switch {
+	case strings.HasPrefix(file, "$"):
+		return f.absolute(value)
 	case strings.HasPrefix(value, "~/"):
 		return filepath.Join(f.world.Home, value[2:])
 	case filepath.IsAbs(value):

@@ -77,14 +77,6 @@ func TestPlanOfUnknownCommand(t *testing.T) {
 	}
 }
 
-func TestUsersTrustStoreStays(t *testing.T) {
-	p := planned(t, []string{"unknown"}, imagined([]string{"JAVA_TOOL_OPTIONS=-Djavax.net.ssl.trustStore=/mine.jks"}, nil, nil))
-	java := env.Get(p.Environ, "JAVA_TOOL_OPTIONS")
-	if strings.Count(java, "trustStore=") != 1 || !strings.Contains(java, "/mine.jks") {
-		t.Errorf("got %q", java)
-	}
-}
-
 func TestFilesKeepWhatTheUserHas(t *testing.T) {
 	system := map[string]string{"/etc/wgetrc": "tries = 3\n", "/mine": "tries = 4\n",
 		"/s/files/x/wgetrc": "tries = 5\nca_certificate = /s/bundle.crt\n"} // an outer exec's
@@ -239,13 +231,25 @@ func TestOverrulingFileKeepsTheUsersOthers(t *testing.T) {
 	t.Errorf("WGETRC=%s is not among %v", env.Get(p.Environ, "WGETRC"), p.Files)
 }
 
-// A user's truststore in a variable that the JVM reads stays the only one.
-func TestUsersTrustStoreInAnotherVariableStays(t *testing.T) {
-	own := []string{"JAVA_TOOL_OPTIONS=-Djavax.net.ssl.trustStore=/mine.jks"}
-	for _, command := range []string{"java", "mvn", "gradle", "ant", "sbt", "kotlinc", "clojure", "jshell"} {
-		p := planned(t, []string{command, "x"}, imagined(own, nil, nil))
-		if text := strings.Join(append(p.Argv, p.Environ...), " "); strings.Contains(text, "trustStore=/s/") {
-			t.Errorf("%s gets another one: %s", command, text)
+// A user's truststore in a variable that the JVM reads is merged into ours, which
+// stands behind it there: of two the last counts.
+func TestUsersTrustStoreIsMerged(t *testing.T) {
+	const users = "-Djavax.net.ssl.trustStore=/mine.jks"
+	for _, command := range []string{"unknown", "java", "mvn", "gradle", "ant", "sbt", "kotlinc", "clojure", "jshell"} {
+		for _, variable := range []string{"JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS"} {
+			in := imagined([]string{variable + "=" + users}, nil, nil)
+			p := planned(t, []string{command, "x"}, in)
+			value := env.Get(p.Environ, variable)
+			if !strings.HasPrefix(value, users+" ") || strings.Count(value, "trustStore=/s/") != 1 {
+				t.Errorf("%s: %s=%s", command, variable, value)
+			}
+			survey, err := profiles.Open("").Survey([]string{command, "x"}, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if roots := CAs(survey, &gitenv.Git{}, tunnel, in.Environ); !slices.Contains(roots, "/mine.jks") {
+				t.Errorf("%s: its roots are not among %v", command, roots)
+			}
 		}
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/status"
 	"github.com/agentproxy/agentproxy/wrap"
+	"github.com/agentproxy/agentproxy/wrap/classify"
 	"github.com/agentproxy/agentproxy/wrap/doctor"
 	"github.com/spf13/pflag"
 )
@@ -94,6 +95,9 @@ func (d *doctorRun) run(ctx context.Context, tools []string) error {
 	if found.Tools, err = d.examine(ctx, patients); err != nil {
 		return err
 	}
+	if found.Upstream, err = d.upstream(ctx); err != nil {
+		return err
+	}
 	if found.CA, err = defects(tunnel); err != nil {
 		return err
 	}
@@ -104,7 +108,7 @@ func (d *doctorRun) run(ctx context.Context, tools []string) error {
 	} else {
 		printDoctor(os.Stdout, found)
 	}
-	if len(found.CA) > 0 || slices.ContainsFunc(found.Tools, func(r doctor.Row) bool { return r.Verdict != doctor.Works || r.Online != nil && !r.Online.Works }) {
+	if len(found.CA) > 0 || found.Upstream != nil && !found.Upstream.Answers || slices.ContainsFunc(found.Tools, func(r doctor.Row) bool { return r.Verdict != doctor.Works || r.Online != nil && !r.Online.Works }) {
 		return errUnwell
 	}
 	return nil
@@ -113,17 +117,57 @@ func (d *doctorRun) run(ctx context.Context, tools []string) error {
 // examination is what doctor found.
 type examination struct {
 	Tools []doctor.Row `json:"tools"`
+	// Upstream is nil when the egress is our own.
+	Upstream *upstreamFound `json:"upstream,omitempty"`
 	// CA are the defects of the authorities that sign in the tunnel: ours, and
 	// those of an upstream.
 	CA []ca.Finding `json:"ca,omitempty"`
 }
 
+// upstreamFound is what came of asking the upstream egress for a tunnel.
+type upstreamFound struct {
+	URL     string `json:"url"`
+	Answers bool   `json:"answers"`
+	Why     string `json:"why,omitempty"`
+	Fix     string `json:"fix,omitempty"`
+}
+
+// upstream looks past the canary, which is on this side of the upstream egress,
+// for an origin that there is none of (RFC 6761 §6.4): an upstream that says so
+// is well.
+func (d *doctorRun) upstream(ctx context.Context) (*upstreamFound, error) {
+	if d.tunnel.Record.Upstream == "" {
+		return nil, nil
+	}
+	host := d.id + ".invalid"
+	if err := d.tunnel.Knock(ctx, host+":443"); err != nil {
+		return nil, err
+	}
+	failures, err := d.failures(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	found := &upstreamFound{URL: d.tunnel.Record.Upstream, Answers: true}
+	for _, f := range failures {
+		if f.Kind == status.UpstreamUnreachable || f.Kind == status.ProxyAuthRequired {
+			found.Answers, found.Why, found.Fix = false, f.Detail, f.Advice
+		}
+	}
+	return found, nil
+}
+
 func defects(t *attach.Tunnel) ([]ca.Finding, error) {
+	ours := filepath.Join(t.Dir, rundir.CertFile)
 	var all []ca.Finding
-	for _, file := range append([]string{filepath.Join(t.Dir, rundir.CertFile)}, t.Record.CAs...) {
+	for _, file := range append([]string{ours}, t.Record.CAs...) {
 		_, findings, err := ca.LintFile(file, time.Now())
 		if err != nil {
 			return nil, err
+		}
+		for i := range findings {
+			if file == ours {
+				findings[i].Fix = "agentproxy ca rotate"
+			}
 		}
 		all = append(all, findings...)
 	}
@@ -273,7 +317,9 @@ func (d *doctorRun) try(ctx context.Context, p patient, trial string) (doctor.Ro
 			return err
 		}
 		row.Version = d.version(p, plan)
-		doctor.Judge(&row, seen, plan)
+		doctor.Judge(&row, seen, plan, func(class profiles.Class) string {
+			return classify.New(classify.Options{Library: library()}).Advice(p.profile.Name, class)
+		})
 		return nil
 	})
 	if err != nil || !d.online || len(c.Online) == 0 {

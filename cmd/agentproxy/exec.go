@@ -159,6 +159,7 @@ func (r *execution) plan(ctx context.Context, t *attach.Tunnel) (wrap.Plan, erro
 	if known.err != nil {
 		return wrap.Plan{}, known.err
 	}
+	leaveLocked(known.tools.Conflicts)
 	in := wrap.Input{Argv: r.argv, Environ: r.environ, Survey: known.tools, Git: known.git, Uses: r.uses, Tunnel: env.Tunnel{
 		URL: t.URL(), Host: "127.0.0.1", Port: strconv.Itoa(t.Record.Port), StateDir: t.Dir,
 		JavaStorePassword: trust.JVMPassword, Run: r.id,
@@ -182,6 +183,15 @@ func (r *execution) plan(ctx context.Context, t *attach.Tunnel) (wrap.Plan, erro
 		plan.Temporary = append(plan.Temporary, profile)
 	}
 	return plan, plan.Write()
+}
+
+// leaveLocked leaves roots of the user's alone that cannot be merged into ours.
+func leaveLocked(conflicts []profiles.Conflict) {
+	for i, c := range conflicts {
+		if c.Is == "ca" && c.Overruled && ca.Locked(c.Value) {
+			conflicts[i].Env, conflicts[i].Argv, conflicts[i].Overruled = nil, nil, false
+		}
+	}
 }
 
 // plain is a command that no profile covers.

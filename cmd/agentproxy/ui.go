@@ -383,11 +383,19 @@ func printDoctor(w io.Writer, found examination) {
 			fmt.Fprintf(w, "    %s online: %s\n", p.bad("✗"), r.Online.Why)
 		}
 	}
+	switch up := found.Upstream; {
+	case up == nil:
+	case up.Answers:
+		fmt.Fprintf(w, "%s upstream %s answers\n", p.good("✓"), up.URL)
+	default:
+		fmt.Fprintf(w, "%s upstream: %s\n    fix: %s\n", p.bad("✗"), up.Why, up.Fix)
+	}
 	for _, f := range found.CA {
 		fmt.Fprintf(w, "%s CA %s: %s (%s)\n", p.bad("✗"), f.Code, f.Detail, f.Subject)
 		if len(f.Refused) > 0 {
 			fmt.Fprintf(w, "    refused by: %s\n", strings.Join(f.Refused, ", "))
 		}
+		fmt.Fprintf(w, "    fix: %s\n", f.Fix)
 	}
 }
 
@@ -598,7 +606,7 @@ func printFindings(w io.Writer, file string, n int, findings []ca.Finding) {
 		if len(f.Refused) > 0 {
 			by = "refused by " + strings.Join(f.Refused, ", ")
 		}
-		fmt.Fprintf(w, "%s: %s\n  %s; %s\n", f.Subject, f.Code, f.Detail, by)
+		fmt.Fprintf(w, "%s: %s\n  %s; %s\n  %s\n", f.Subject, f.Code, f.Detail, by, f.Fix)
 	}
 	if len(findings) == 0 {
 		fmt.Fprintf(w, "%s: ok, %d certificates\n", file, n)

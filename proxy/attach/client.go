@@ -25,6 +25,9 @@ import (
 
 const callTimeout = 2 * time.Second
 
+// knockTimeout is longer than the front takes to answer, whatever happens.
+const knockTimeout = 6 * time.Second
+
 // call makes one request to the daemon. Each side proves that it has read the
 // record, so a process that took over a dead daemon's port is not mistaken for
 // it. The caller closes the connection. (net/http's client would do as much
@@ -249,4 +252,19 @@ func (t *Tunnel) Trial(ctx context.Context, name string) (canary.Trial, error) {
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(callTimeout))
 	return trial, json.NewDecoder(res.Body).Decode(&trial)
+}
+
+// Knock asks for a tunnel to an authority and drops it. What came of it is in
+// the tunnel's records.
+func (t *Tunnel) Knock(ctx context.Context, authority string) error {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp4", fmt.Sprintf("127.0.0.1:%d", t.Record.Port))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(knockTimeout))
+	fmt.Fprintf(conn, "CONNECT %[1]s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", authority)
+	_, err = http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect})
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/binary"
 	"errors"
+	"os"
 	"unicode/utf16"
 
 	"software.sslmate.com/src/go-pkcs12"
@@ -33,6 +34,17 @@ func keystore(raw []byte) [][]byte {
 		ders = append(ders, c.Raw)
 	}
 	return ders
+}
+
+// Locked tells that a file is a keystore whose certificates a password hides
+// that is none of the usual ones.
+func Locked(path string) bool {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	certs, _, err := ReadKeystore(raw, UsualPasswords)
+	return errors.Is(err, ErrPassword) && len(certs) == 0
 }
 
 // ReadKeystore returns the certificates that a JVM's truststore trusts, and

@@ -4,11 +4,13 @@ package doctor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"os/exec"
 	"strings"
 	"time"
 
+	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/profiles/env"
 	"github.com/agentproxy/agentproxy/proxy/canary"
 	"github.com/agentproxy/agentproxy/proxy/status"
@@ -136,8 +138,8 @@ type Seen struct {
 }
 
 // Judge fills in what a trial shows of a tool. What stands against it in its
-// settings, or what its profile says, is the fix.
-func Judge(row *Row, seen Seen, p wrap.Plan) {
+// settings is the fix, else the advice that there is for the class of failure.
+func Judge(row *Row, seen Seen, p wrap.Plan, advice func(profiles.Class) string) {
 	row.Said = lastLine(seen.Output)
 	plain := false
 	for _, f := range seen.Failures {
@@ -149,7 +151,7 @@ func Judge(row *Row, seen Seen, p wrap.Plan) {
 		return
 	case seen.Canary.Connects > 0 && (len(seen.Failures) > 0 || seen.Finished):
 		row.Proxy, row.Trust, row.Verdict = "tunnel", "rejected", Untrusted
-		row.Fix = "point it at the bundle: $AGENT_PROXY_CA_BUNDLE_PATH; what it gets: agentproxy exec --dry-run -- " + row.Tool
+		row.Fix = "point it at the bundle: " + cmp.Or(advice(profiles.TLSTrust), "$AGENT_PROXY_CA_BUNDLE_PATH") + "; what it gets: agentproxy exec --dry-run -- " + row.Tool
 	case seen.Canary.Connects > 0:
 		row.Proxy, row.Verdict = "tunnel", Unclear
 		row.Fix = "it did not finish in time; try it: agentproxy exec -- " + row.Tool
@@ -161,7 +163,7 @@ func Judge(row *Row, seen Seen, p wrap.Plan) {
 		row.Fix = "it did not get as far as the network; try it: agentproxy exec -- " + row.Tool
 	default:
 		row.Proxy, row.Verdict = "ignored", Ignored
-		row.Fix = "give it the tunnel by its own option: $HTTPS_PROXY; what it gets: agentproxy exec --dry-run -- " + row.Tool
+		row.Fix = "give it the tunnel by its own option: " + cmp.Or(advice(profiles.ProxyBypassed), "$HTTPS_PROXY") + "; what it gets: agentproxy exec --dry-run -- " + row.Tool
 	}
 	if better := obstacle(p, row.Proxy != "tunnel"); better != "" {
 		row.Fix = better

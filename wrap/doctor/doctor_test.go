@@ -16,6 +16,7 @@ func TestJudge(t *testing.T) {
 	named := "first\nno such host: x." + canary.Domain + "\n"
 	inTheWay := wrap.Plan{Conflicts: []profiles.Conflict{
 		{Code: "a", Overruled: true}, {Code: "b", Is: "insecure"}, {Code: "c", File: "/rc", Is: "proxy", Advice: "remove it"}}}
+	advice := map[profiles.Class]string{profiles.ProxyBypassed: "tool --proxy $HTTPS_PROXY"}
 	for name, c := range map[string]struct {
 		seen    Seen
 		plan    wrap.Plan
@@ -27,13 +28,13 @@ func TestJudge(t *testing.T) {
 		"hangs":       {Seen{Canary: canary.Trial{Connects: 1}}, wrap.Plan{}, Unclear, "did not finish"},
 		"rejects":     {Seen{Canary: canary.Trial{Connects: 1}, Failures: []*status.Failure{{Kind: status.ClientTLSRejected}}}, wrap.Plan{}, Untrusted, "BUNDLE"},
 		"plain":       {Seen{Failures: []*status.Failure{{Kind: status.PlainHTTP}}, Outcome: Outcome{Finished: true}}, wrap.Plan{}, Plain, "https:// URLs"},
-		"past it":     {Seen{Outcome: Outcome{Output: named, Finished: true}}, wrap.Plan{}, Ignored, "$HTTPS_PROXY"},
+		"past it":     {Seen{Outcome: Outcome{Output: named, Finished: true}}, wrap.Plan{}, Ignored, "by its own option: tool --proxy $HTTPS_PROXY"},
 		"no network":  {Seen{Outcome: Outcome{Output: "usage: tool", Finished: true}}, wrap.Plan{}, Unclear, "not get as far"},
 		"in the way":  {Seen{Outcome: Outcome{Output: named, Finished: true}}, inTheWay, Ignored, "c in /rc: remove it"},
 		"knows never": {Seen{Outcome: Outcome{Output: named, Finished: true}}, wrap.Plan{Never: []string{"tool: use another"}}, Ignored, "tool: use another"},
 	} {
 		row := Row{Tool: "tool"}
-		Judge(&row, c.seen, c.plan)
+		Judge(&row, c.seen, c.plan, func(class profiles.Class) string { return advice[class] })
 		if row.Verdict != c.verdict || !strings.Contains(row.Fix, c.fix) || c.fix == "" && row.Fix != "" {
 			t.Errorf("%s: %+v", name, row)
 		}
