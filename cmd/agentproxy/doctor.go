@@ -318,7 +318,7 @@ func (d *doctorRun) try(ctx context.Context, p patient, trial string) (doctor.Ro
 		}
 		row.Version = d.version(p, plan)
 		doctor.Judge(&row, seen, plan, func(class profiles.Class) string {
-			return classify.New(classify.Options{Library: library()}).Advice(p.profile.Name, class)
+			return classify.New(classify.Options{Library: library(), Profiles: []string{p.profile.Name}}).Advice(p.profile.Name, class)
 		})
 		return nil
 	})
