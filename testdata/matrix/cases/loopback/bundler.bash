@@ -35,3 +35,6 @@ prints hello bundle exec ruby -r greeting -e 'puts Greeting::TEXT'
 version=$(ruby -e 'print RUBY_VERSION')
 client ruby-net/http "$version" bundle exec ruby -r net/http -e 'print Net::HTTP.get(URI("https://git.test/echo"))'
 client ruby-open-uri "$version" ruby -r open-uri -e 'print URI("https://git.test/echo").read'
+diagnose gem gem-install
+diagnose bundle bundler
+diagnose ruby 'ruby-*'

@@ -6,3 +6,4 @@ behind chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-
 says page "GET git.test"
 [[ ! -e $HOME/.pki ]] || fail "the home has got a database"
 works chromium "$(chromium --version 2>/dev/null | grep -oE "[0-9.]+" | head -n 1)"
+diagnose chromium chromium

@@ -66,3 +66,8 @@ mkdir module
 printf 'module probe\n\ngo 1.21\n' >module/go.mod
 GOFLAGS=-modcacherw GOPRIVATE=git.test behind go -C module get git.test/git/package.git@latest
 works go-private-module "$(go env GOVERSION)"
+diagnose curl curl
+diagnose git 'git-*'
+diagnose git-lfs git-lfs
+diagnose npm npm-git-ssh-dep
+diagnose go go-private-module

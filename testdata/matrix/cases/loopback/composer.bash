@@ -25,3 +25,5 @@ client php-curl "$(php -r 'echo PHP_VERSION;')" php -r '$c = curl_init("https://
 # shellcheck disable=SC2016 # the dollar is PHP's
 echo '<?php echo file_get_contents($argv[1]);' >streams.php
 client php-streams "$(php -r 'echo PHP_VERSION;')" php streams.php https://git.test/echo
+diagnose composer composer
+diagnose php 'php-*'

@@ -7,3 +7,4 @@ behind timeout 60 firefox-esr --headless --screenshot "$PWD/page.png" https://gi
 leftover=$(find "$AGENT_PROXY_STATE_DIR/nss" -name 'firefox-*')
 [[ ! $leftover ]] || fail "the profile of the run is still there: $leftover"
 works firefox-esr "$(firefox-esr --version | grep -oE "[0-9.]+" | head -n 1)"
+diagnose firefox-esr firefox-esr

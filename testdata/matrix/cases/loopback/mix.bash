@@ -14,3 +14,4 @@ sum=$(openssl dgst -sha512 -r "$ORIGIN_FILES/greeting-1.0.0.ez")
 behind mix archive.install --force --sha512 "${sum%% *}" https://git.test/files/greeting-1.0.0.ez
 [[ -e $MIX_HOME/archives/greeting-1.0.0 ]] || fail "the archive is not there"
 works mix-archive.install "$(mix --version | sed -n 's/^Mix \([0-9.]*\).*/\1/p')"
+diagnose mix mix-archive.install

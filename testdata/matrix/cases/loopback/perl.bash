@@ -12,3 +12,4 @@ lwp=$(perl -MLWP -e 'print LWP->VERSION')
 	client perl-HTTP::Tiny "$(perl -MHTTP::Tiny -e 'print HTTP::Tiny->VERSION')" \
 		perl -MHTTP::Tiny -e 'print HTTP::Tiny->new(verify_SSL => 1)->get(shift)->{content}' $URL
 }
+diagnose perl 'perl-*'

@@ -11,3 +11,4 @@ mkdir -p "$ORIGIN_FILES/src/contrib"
 printf 'Package: greeting\nVersion: 1.0\n' >"$ORIGIN_FILES/src/contrib/PACKAGES"
 prints greeting behind Rscript -e 'cat(rownames(available.packages(contriburl = contrib.url(commandArgs(TRUE)))))' https://git.test/files
 works R-available.packages "$version"
+diagnose R 'R-*'

@@ -38,3 +38,8 @@ behind openssl s_client -quiet -verify_return_error -connect git.test:443 <reque
 says openssl.out "GET git.test"
 works openssl-s_client "$(version openssl version)"
 works openssl-s_client-noproxyflag "$(version openssl version)"
+for tool in wget w3m lynx gh; do diagnose $tool $tool; done
+diagnose aria2c aria2
+diagnose http httpie
+diagnose podman skopeo
+diagnose openssl 'openssl-*'

@@ -7,3 +7,4 @@ NO_PROXY=corp.test behind ant -quiet get 2>err
 same is-number "$(field name <document.json)"
 if grep "Picked up" err; then fail "the JVM prints its options"; fi
 works ant "$(ant -version | grep -oE '[0-9]+\.[0-9.]+' | head -n 1)"
+diagnose ant ant

@@ -17,3 +17,4 @@ echo "${update[*]}" >script
 behind sh script
 packages=(lists/*_Packages*)
 [[ -s ${packages[0]} ]] || fail "no list of packages, within a script"
+diagnose apt-get apt-https

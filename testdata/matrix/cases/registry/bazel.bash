@@ -11,3 +11,4 @@ trap '"${bazel[@]}" shutdown &>/dev/null; clean_up' EXIT
 "${bazel[@]}" info release &>/dev/null
 behind "${bazel[@]}" fetch @junit//file
 works bazel "$("${bazel[@]}" --version | sed 's/^bazel //')"
+diagnose bazel bazel

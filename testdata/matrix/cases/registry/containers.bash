@@ -1,5 +1,5 @@
 # Images made from debootstrap are built and run by Docker and Podman, and fetch through the tunnel with curl, npm, pip and apt
-# needs: dockerd podman buildah debootstrap apt-get npm node python3 pip
+# needs: dockerd podman skopeo buildah debootstrap apt-get npm node python3 pip
 ((EUID == 0)) || fail "debootstrap and the daemon want root"
 PATH=/usr/bin:$PATH # the client that came with the daemon
 # shellcheck disable=SC2016 # apt's own placeholder
@@ -124,3 +124,6 @@ printf 'FROM probe\nRUN curl -sS https://buildah.canary.agentproxy.test/\n' >sim
 agentproxy exec -- buildah bud -f simple app >out 2>err || fail "$(tail -n 25 out err)"
 says out '^the canary sings$'
 works buildah "$(buildah --version | cut -d' ' -f3)"
+diagnose docker 'docker-*'
+diagnose podman 'podman-*'
+diagnose buildah buildah

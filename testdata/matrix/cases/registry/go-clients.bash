@@ -76,3 +76,4 @@ go -C probe build -o ../bin/ ./...
 client go-net/http "$version" bin/http $URL
 client go-ws-gorilla "$(go -C probe list -m -f '{{.Version}}' github.com/gorilla/websocket)" bin/gorilla
 client go-ws-coder "$(go -C probe list -m -f '{{.Version}}' github.com/coder/websocket)" bin/coder
+diagnose go 'go-*'

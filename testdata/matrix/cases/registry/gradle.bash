@@ -27,3 +27,4 @@ systemProp.javax.net.ssl.trustStore=/nonexistent
 END
 prints "$fetched" behind "${gradle[@]}" fetch
 works gradle "$(gradle --version 2>/dev/null | sed -n 's/^Gradle //p')"
+diagnose gradle gradle

@@ -29,4 +29,5 @@ for java in $(readlink -f "$(command -v java)" /usr/lib/jvm/*/bin/java | sort -u
 	version=$("$java" -version 2>&1 | sed -n '1s/.*"\(.*\)".*/\1/p')
 	works java-HttpClient "$version"
 	works java-HttpsURLConnection "$version"
+	diagnose "$java" 'java-*'
 done

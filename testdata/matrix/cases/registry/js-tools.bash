@@ -54,3 +54,20 @@ client deno-node-https "$(version deno)" "$deno" run --allow-all https.mjs $URL
 project deno
 (cd deno && NPM_CONFIG_REGISTRY=$registry behind "$deno" add --quiet npm:is-number@7.0.0 >/dev/null && NPM_CONFIG_REGISTRY=$registry "$deno" install --quiet --node-modules-dir=auto >/dev/null)
 installed deno-npm "$(version deno)" deno
+
+# The tools by the names that users have them by.
+mkdir bin bin/yarn-1 bin/pnpm-9
+ln -s "$modules/corepack/dist/corepack.js" bin/corepack
+ln -s "$modules/pnpm-9/bin/pnpm.cjs" bin/pnpm-9/pnpm
+ln -s "$modules/pnpm-10/bin/pnpm.cjs" bin/pnpm
+ln -s "$modules/yarn-1/bin/yarn.js" bin/yarn-1/yarn
+ln -s "$modules/berry/bin/yarn.js" bin/yarn
+chmod +x "$modules"/{corepack/dist/corepack.js,pnpm-*/bin/pnpm.cjs,yarn-1/bin/yarn.js,berry/bin/yarn.js}
+diagnose npm npm
+diagnose bin/yarn-1/yarn yarn-1
+diagnose bin/yarn yarn-berry
+diagnose bin/pnpm-9/pnpm pnpm
+diagnose bin/pnpm pnpm
+diagnose bin/corepack corepack
+diagnose "$bun" 'bun-*'
+diagnose "$deno" 'deno-*'

@@ -10,5 +10,7 @@ for version in "${!junit[@]}"; do
 		-Dmaven.repo.local="$PWD/repository" 2>err
 	[[ -s repository/junit/junit/$artifact/junit-$artifact.jar ]] || fail "the artifact is not there"
 	works maven "$version"
+	chmod +x "$maven/bin/mvn"
+	diagnose "$maven/bin/mvn" maven
 	if grep "Picked up" err; then fail "the JVM prints its options"; fi
 done

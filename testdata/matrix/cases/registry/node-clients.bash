@@ -38,6 +38,7 @@ for version in 18.20.8 20.20 22.20.0 22.21.1 24.0.2 24.9.0 26.10.0; do
 		WebSocket) if [[ ! $version =~ ^(18|20) ]]; then client "node-$what" "$exact" "${node[$version]}" websocket.mjs; fi ;;
 		esac
 	done
+	diagnose "${node[$version]}" 'node-*'
 done
 
 cat >axios.cjs <<'END'
@@ -127,3 +128,4 @@ END
 for library in got node-fetch undici gaxios ws @anthropic-ai/sdk; do
 	client "$library" "$(version new "$library") on node 24" "${node[24.9.0]}" new/client.mjs "$library" $URL
 done
+diagnose node '*'

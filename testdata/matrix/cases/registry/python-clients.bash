@@ -60,6 +60,7 @@ for python in "${pythons[@]}"; do
 	seen[$version]=$python
 	client py-urllib "$version" "$python" get_urllib.py $URL
 	if [[ $version == 3.* ]]; then client py-http.client "$version" "$python" get_http_client.py; fi
+	diagnose "$python" 'py-*'
 	pip=$("$python" -m pip --version 2>/dev/null | cut -d' ' -f2) || continue
 	if [[ $version == 2.* ]]; then six=six==1.16.0; else six=six; fi
 	if behind "$python" -m pip download --quiet --no-cache-dir --no-deps --dest "wheels-$version" "$six" && compgen -G "wheels-$version/six-*" >/dev/null; then
@@ -118,3 +119,7 @@ END
 (cd poetry && behind ../venv/bin/poetry lock --no-interaction >lock.log 2>&1) || fail "poetry: $(tail -n 5 poetry/lock.log)"
 grep -q '"six"' poetry/poetry.lock
 works poetry "$(installed poetry)"
+diagnose venv/bin/python 'py-*' boto3
+diagnose venv/bin/aws awscli
+diagnose venv/bin/pip pip
+for tool in uv pipx poetry; do diagnose venv/bin/$tool $tool; done

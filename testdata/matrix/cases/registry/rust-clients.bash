@@ -25,3 +25,4 @@ fetches git 'dependency = { git = "https://git.test/git/dependency.git" }'
 works cargo-git-dep "$version"
 fetches ssh 'dependency = { git = "ssh://git@git.test/git/dependency.git" }'
 works cargo-git-ssh-dep "$version"
+diagnose cargo 'cargo*'
