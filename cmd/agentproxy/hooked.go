@@ -50,6 +50,13 @@ func enterShell(ctx context.Context, options attach.Options, name, pid string) e
 	if err != nil {
 		return err
 	}
+	shellPID, err := strconv.Atoi(pid)
+	if err != nil {
+		return err
+	}
+	if err := daemon.KeepFor(tunnel.Dir, tunnel.Record.Key, shellPID); err != nil {
+		return err
+	}
 	list := append(edits(plan.Changes), env.Edit{Name: daemon.ShellVariable, Value: pid})
 	fmt.Print(sh.Enter(shell.State{
 		Edits:    list,

@@ -447,7 +447,7 @@ func printStatus(w io.Writer, d *status.Document, now time.Time) {
 	if d.CAExpires != nil {
 		row("CA", "sha256 %s, until %s", d.CAFingerprint[:min(16, len(d.CAFingerprint))], d.CAExpires.Format(time.DateOnly))
 	}
-	row("tunnels", "%d open, %d in all, %d runs attached", d.Connections, d.Tunnels, d.Runs)
+	row("tunnels", "%d open, %d in all, %d runs and %d shells attached", d.Connections, d.Tunnels, d.Runs, d.Shells)
 	if d.IdleExit != "" {
 		row("idle exit", "after %s", d.IdleExit)
 	}

@@ -66,7 +66,7 @@ type Front struct {
 	Port int `toml:"port"`
 	// Compat carries absolute-form https:// requests (axios before 1.16.1).
 	Compat *bool `toml:"compat"`
-	// IdleExit is after how long without run and connection the daemon leaves,
+	// IdleExit is after how long without run, shell and connection the daemon leaves,
 	// a Go duration; "0" means never.
 	IdleExit string `toml:"idle_exit"`
 }

@@ -114,6 +114,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	d.record.Remove()
 	d.pulse.Stop()
+	os.RemoveAll(shellsDir(o.Dir, o.Key))
 	d.runs.sayStopped()
 	d.front.Close()
 	d.canary.Close()
@@ -282,6 +283,7 @@ func (d *daemon) document() *status.Document {
 		CAFingerprint:         d.ca.Fingerprint(),
 		CAExpires:             &expires,
 		Runs:                  d.runs.count(),
+		Shells:                d.shells(),
 	}
 	if doc.JavaTrustStorePath = d.javaStore; d.javaStore == "" {
 		doc.ToolTrustFailureCodes = []string{"java_truststore_not_written"}
@@ -354,7 +356,7 @@ func (d *daemon) idle() time.Duration {
 }
 
 // watchIdle ends the daemon when no run is attached, no tunnel is open and
-// none has been for the idle time.
+// none has been for the idle time, and no shell lives that leads through it.
 func (d *daemon) watchIdle(ctx context.Context) {
 	idle := d.idle()
 	if idle == 0 {
@@ -373,7 +375,7 @@ func (d *daemon) watchIdle(ctx context.Context) {
 			last = ended
 		}
 		open, _ := d.front.Counts()
-		if open == 0 && time.Since(last) >= idle && d.runs.closeIfNone() {
+		if open == 0 && time.Since(last) >= idle && d.shells() == 0 && d.runs.closeIfNone() {
 			d.options.Log.Info("idle", "for", idle.String())
 			d.stop()
 			return

@@ -202,15 +202,27 @@ func (e Exit) Close() {
 
 // Parent returns the parent of a process, 0 when it cannot be told.
 func Parent(pid int) int {
+	parent, _ := strconv.Atoi(stat(pid, 4))
+	return parent
+}
+
+// Started tells when a process did, in a way of the system's own: two processes
+// that have the same number one after the other differ in it. "" when it is gone.
+func Started(pid int) string { return stat(pid, 22) }
+
+// Lives tells whether the process that started then is still there.
+func Lives(pid int, started string) bool { return started != "" && started == Started(pid) }
+
+// stat returns a field of /proc/PID/stat by its number in proc(5), from 3 on.
+func stat(pid, field int) string {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0
+		return ""
 	}
 	// The name in parentheses may hold anything, also spaces and parentheses.
 	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
-	if len(fields) < 2 {
-		return 0
+	if field -= 3; field >= len(fields) {
+		return ""
 	}
-	parent, _ := strconv.Atoi(fields[1])
-	return parent
+	return fields[field]
 }

@@ -67,6 +67,15 @@ func TestGetenvAndParent(t *testing.T) {
 	if got := Parent(cmd.Process.Pid); got != os.Getpid() {
 		t.Errorf("parent %d, want %d", got, os.Getpid())
 	}
+	started := Started(cmd.Process.Pid)
+	if !Lives(cmd.Process.Pid, started) || Lives(cmd.Process.Pid, started+"0") || Lives(cmd.Process.Pid, "") {
+		t.Errorf("started %q: it lives, and no other does", started)
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	if Lives(cmd.Process.Pid, started) {
+		t.Error("it has ended")
+	}
 }
 
 // A process has ended when Wait returns, even one that nobody has waited for.

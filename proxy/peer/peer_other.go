@@ -5,6 +5,8 @@ package peer
 import (
 	"net"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Lookup returns ErrUnknown: this system has no cheap way to tell.
@@ -30,3 +32,12 @@ func (Exit) Close() {}
 
 // Parent returns 0.
 func Parent(int) int { return 0 }
+
+// Started returns "".
+func Started(int) string { return "" }
+
+// Lives tells whether there is a process with this number.
+func Lives(pid int, _ string) bool {
+	err := unix.Kill(pid, 0)
+	return err == nil || err == unix.EPERM
+}

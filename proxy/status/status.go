@@ -105,6 +105,8 @@ type Document struct {
 	Tunnels     int64 `json:"tunnels,omitempty"`
 	// Runs counts the `exec` runs attached now.
 	Runs int `json:"runs,omitempty"`
+	// Shells counts those that lead through the tunnel, which stays for them.
+	Shells int `json:"shells,omitempty"`
 	// IdleExit is after how much idleness the daemon leaves, "" for never.
 	IdleExit string `json:"idleExit,omitempty"`
 }
