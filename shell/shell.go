@@ -11,7 +11,7 @@ import (
 	"github.com/agentproxy/agentproxy/profiles/env"
 )
 
-//go:embed hook.bash hook.zsh hook.fish hook.sh wrap.sh wrap.fish shim.sh agent.sh complete.bash complete.zsh complete.fish
+//go:embed hook.bash hook.zsh hook.fish hook.sh wrap.sh wrap.fish shim.sh agent.sh opencode.js complete.bash complete.zsh complete.fish
 var files embed.FS
 
 // Shell is one that there is a hook for.
@@ -30,10 +30,10 @@ type Shell struct {
 // Shells are all of them.
 func Shells() []Shell {
 	return []Shell{
-		{Name: "bash", rc: ".bashrc", source: posixSource, quote: quotePOSIX, Wraps: true, Completes: true},
-		{Name: "zsh", rc: ".zshrc", source: posixSource, quote: quotePOSIX, Wraps: true, Completes: true},
+		{Name: "bash", rc: ".bashrc", source: posixSource, quote: QuotePOSIX, Wraps: true, Completes: true},
+		{Name: "zsh", rc: ".zshrc", source: posixSource, quote: QuotePOSIX, Wraps: true, Completes: true},
 		{Name: "fish", rc: ".config/fish/config.fish", source: fishSource, quote: quoteFish, Wraps: true, Completes: true},
-		{Name: "sh", rc: ".profile", source: posixSource, quote: quotePOSIX},
+		{Name: "sh", rc: ".profile", source: posixSource, quote: QuotePOSIX},
 	}
 }
 
@@ -62,9 +62,9 @@ func Named(name string) (Shell, bool) {
 // Quote makes one word of the value, whatever is in it.
 func (s Shell) Quote(value string) string { return s.quote(value) }
 
-// quotePOSIX is right under zsh's RC_QUOTES, too: within the quotes there is
+// QuotePOSIX makes one word of the value for POSIX shells, and is right under zsh's RC_QUOTES, too: within the quotes there is
 // never a second one behind the first.
-func quotePOSIX(value string) string {
+func QuotePOSIX(value string) string {
 	return "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
 }
 

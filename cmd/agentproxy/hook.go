@@ -18,13 +18,14 @@ import (
 func hookCommand() *command {
 	return &command{
 		name:  "hook",
-		args:  "bash | zsh | fish | sh | install [shell] | remove [shell] | claude-code",
+		args:  "bash | zsh | fish | sh | install [shell] | remove [shell] | <agent>",
 		short: "Make the tunnel a part of your shell",
 		examples: `
   eval "$(agentproxy hook bash)"                 # in ~/.bashrc: what you type goes through the tunnel
   agentproxy hook fish | source                  # in config.fish
   agentproxy hook install zsh                    # writes that line to ~/.zshrc; "remove" takes it out again
-  agentproxy hook claude-code                    # for ~/.claude/settings.json: the agent's commands run through exec`,
+  agentproxy hook claude-code                    # for ~/.claude/settings.json: the agent's commands run through exec
+  agentproxy hook opencode >~/.config/opencode/plugin/agentproxy.js`,
 		long: `
 --mode env (default) sets the shell's environment. It follows the tunnel: refreshed
 when the port changes, taken back when the tunnel is gone. agentproxy_off undoes it
@@ -40,9 +41,14 @@ has no hook before its prompt: there, agentproxy_on refreshes.
 reach: scripts, Makefiles, agents. Inside exec the directory is left out. It is made
 for the commands that are installed when the hook is printed.
 
-claude-code prints settings that make each shell command, hook and server that the
-agent starts run through exec. Other agents take the shims: start them in a shell
-that has them.`,
+An agent's name prints what makes its shell commands run through exec:
+
+  claude-code   a setting for ~/.claude/settings.json
+  codex         a hook for ~/.codex/config.toml; it asks you once to trust it: /hooks
+  gemini        a hook for ~/.gemini/settings.json
+  opencode      a plugin: ~/.config/opencode/plugin/agentproxy.js
+
+Other agents take the shims: start them in a shell that has them.`,
 		define: func(flags *pflag.FlagSet) action {
 			var f hookFlags
 			flags.StringVar(&f.mode, "mode", "env", "env: the shell's environment; wrap: commands that have a profile, by functions; shims: by a directory on PATH")
@@ -52,7 +58,7 @@ that has them.`,
 		values: func(words []string) []string {
 			switch {
 			case len(words) == 0:
-				return append(shell.Names(), "install", "remove", "claude-code")
+				return append(append(shell.Names(), "install", "remove"), agentNames()...)
 			case len(words) == 1 && (words[0] == "install" || words[0] == "remove"):
 				return shell.Names()
 			}
@@ -71,18 +77,18 @@ func runHook(f hookFlags, args []string) error {
 		return editRC(f, args[0], args[1:])
 	}
 	if len(args) != 1 {
-		return hint(errors.New("hook needs a shell, install or remove"), "agentproxy hook install bash")
+		return hint(errors.New("hook needs a shell or an agent, install or remove"), "agentproxy hook install bash")
 	}
 	exe, err := ownPath()
 	if err != nil {
 		return err
 	}
-	if args[0] == "claude-code" {
-		return printClaudeCode(exe)
+	if a, ok := agentNamed(args[0]); ok {
+		return printAgent(a, exe)
 	}
-	sh, err := namedShell(args[0])
-	if err != nil {
-		return err
+	sh, ok := shell.Named(args[0])
+	if !ok {
+		return hint(fmt.Errorf("there is no hook for %q; there are %s", args[0], strings.Join(append(shell.Names(), agentNames()...), ", ")), "agentproxy hook --help")
 	}
 	switch f.mode {
 	case "env":

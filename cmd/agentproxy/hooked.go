@@ -20,9 +20,14 @@ import (
 func hookedCommand() *command {
 	return &command{
 		name: "__hook", hidden: true, short: "Answer a shell's hook",
-		args: "enter <shell> <pid> | failures <pid> <since>",
+		args: "enter <shell> <pid> | failures <pid> <since> | tool <agent>",
 		define: func(*pflag.FlagSet) action {
 			return func(ctx context.Context, args []string) error {
+				if len(args) == 2 && args[0] == "tool" {
+					if a, ok := agentNamed(args[1]); ok && a.answer != nil {
+						return answerAgent(a, os.Stdin, os.Stdout)
+					}
+				}
 				var t tunnelFlags
 				options, err := t.options()
 				if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,12 +10,8 @@ import (
 	"github.com/agentproxy/agentproxy/shell"
 )
 
-// shimsName is the directory of shims, agentShellName the script for agents, both
-// in the state directory.
-const (
-	shimsName      = "shims"
-	agentShellName = "agent-shell"
-)
+// shimsName is the directory of shims, in the state directory.
+const shimsName = "shims"
 
 // writeShims makes the directory of shims anew and returns it: a script for each
 // installed command with a profile.
@@ -63,21 +58,4 @@ func leaveShims() {
 	if len(others) < len(entries) {
 		os.Setenv("PATH", strings.Join(others, ":"))
 	}
-}
-
-// printClaudeCode prints what belongs into Claude Code's settings, which let a
-// program stand before every shell command (CLAUDE_CODE_SHELL_PREFIX in its
-// documentation of environment variables; it gets the command as one argument).
-func printClaudeCode(exe string) error {
-	state, err := rundir.Open(os.Getenv)
-	if err != nil {
-		return err
-	}
-	script := filepath.Join(state.Path, agentShellName)
-	if err := rundir.WriteFile(script, []byte(shell.AgentShell(exe)), 0o700); err != nil {
-		return err
-	}
-	e := json.NewEncoder(os.Stdout)
-	e.SetIndent("", "  ")
-	return e.Encode(map[string]any{"env": map[string]string{"CLAUDE_CODE_SHELL_PREFIX": script}})
 }

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/agentproxy/agentproxy/proxy/rundir"
+	"github.com/agentproxy/agentproxy/shell"
+)
+
+// agentShellName is the script that runs an agent's command lines, in the state
+// directory.
+const agentShellName = "agent-shell"
+
+// codingAgent is an agent that lets others have a say in the shell commands that
+// it runs.
+type codingAgent struct {
+	name string
+	// settings prints what belongs into the agent's settings; script runs a command
+	// line, hook answers the agent's own hook.
+	settings func(w io.Writer, script, hook string) error
+	// answer is what the agent's hook says to a call of its shell tool that is to
+	// run another command; nil for an agent that calls no hook of ours.
+	answer func(call toolCall, command string) any
+}
+
+// toolCall is what agents tell their hooks on stdin.
+type toolCall struct {
+	Event string         `json:"hook_event_name"`
+	Tool  string         `json:"tool_name"`
+	Input map[string]any `json:"tool_input"`
+}
+
+// with is the call's input with another command.
+func (c toolCall) with(command string) map[string]any {
+	c.Input["command"] = command
+	return c.Input
+}
+
+var codingAgents = []codingAgent{
+	// CLAUDE_CODE_SHELL_PREFIX in Claude Code's documentation of environment
+	// variables: a program that gets each command line as one argument.
+	{name: "claude-code", settings: func(w io.Writer, script, _ string) error {
+		return printJSON(w, map[string]any{"env": map[string]string{"CLAUDE_CODE_SHELL_PREFIX": script}})
+	}},
+	// Codex's documentation of hooks: what they change they must allow, which
+	// takes nothing from its questions to the user.
+	{name: "codex", settings: func(w io.Writer, _, hook string) error {
+		_, err := fmt.Fprintf(w, "[features]\nhooks = true\n\n[[hooks.PreToolUse]]\nmatcher = \"^Bash$\"\n\n[[hooks.PreToolUse.hooks]]\ntype = \"command\"\ncommand = %s\n", tomlString(hook))
+		return err
+	}, answer: func(call toolCall, command string) any {
+		return map[string]any{"hookEventName": call.Event, "permissionDecision": "allow", "updatedInput": call.with(command)}
+	}},
+	// Gemini CLI's reference of hooks: tool_input is merged into the call's.
+	{name: "gemini", settings: func(w io.Writer, _, hook string) error {
+		return printJSON(w, map[string]any{"hooks": map[string]any{"BeforeTool": []any{map[string]any{
+			"matcher": "^run_shell_command$", "hooks": []any{map[string]any{"type": "command", "name": "agentproxy", "command": hook}},
+		}}}})
+	}, answer: func(_ toolCall, command string) any {
+		return map[string]any{"tool_input": map[string]any{"command": command}}
+	}},
+	// OpenCode's documentation of plugins: tool.execute.before may change the
+	// arguments.
+	{name: "opencode", settings: func(w io.Writer, script, _ string) error {
+		_, err := io.WriteString(w, shell.OpenCodePlugin(script))
+		return err
+	}},
+}
+
+func agentNames() []string {
+	var names []string
+	for _, a := range codingAgents {
+		names = append(names, a.name)
+	}
+	return names
+}
+
+func agentNamed(name string) (codingAgent, bool) {
+	i := slices.IndexFunc(codingAgents, func(a codingAgent) bool { return a.name == name })
+	if i < 0 {
+		return codingAgent{}, false
+	}
+	return codingAgents[i], true
+}
+
+// agentShell is where the script is.
+func agentShell() (string, error) {
+	state, err := rundir.Open(os.Getenv)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(state.Path, agentShellName), nil
+}
+
+// printAgent prints what belongs into an agent's settings, and writes the script
+// that they name.
+func printAgent(a codingAgent, exe string) error {
+	script, err := agentShell()
+	if err != nil {
+		return err
+	}
+	if err := rundir.WriteFile(script, []byte(shell.AgentShell(exe)), 0o700); err != nil {
+		return err
+	}
+	return a.settings(os.Stdout, script, shell.QuotePOSIX(exe)+" __hook tool "+a.name)
+}
+
+// answerAgent puts the script before a command that an agent is about to run, as
+// its hook. A call that has none passes as it is.
+func answerAgent(a codingAgent, in io.Reader, out io.Writer) error {
+	var call toolCall
+	if err := json.NewDecoder(in).Decode(&call); err != nil {
+		return fmt.Errorf("what the agent says of its tool: %w", err)
+	}
+	script, err := agentShell()
+	if err != nil {
+		return err
+	}
+	prefix := shell.QuotePOSIX(script) + " "
+	command, ok := call.Input["command"].(string)
+	if !ok || strings.HasPrefix(command, prefix) {
+		return printJSON(out, map[string]any{})
+	}
+	return printJSON(out, map[string]any{"hookSpecificOutput": a.answer(call, prefix+shell.QuotePOSIX(command))})
+}
+
+func printJSON(w io.Writer, document any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(document)
+}
+
+// tomlString quotes for TOML, in which a JSON string is one as well.
+func tomlString(s string) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.Encode(s)
+	return strings.TrimSuffix(b.String(), "\n")
+}
