@@ -54,6 +54,7 @@ function __agentproxy_leave
     end
     builtin set -g __agentproxy_names
     builtin set -g __agentproxy_port
+    builtin true # "set" keeps the status
 end
 
 # __agentproxy_enter: the environment goes through the tunnel.
