@@ -64,6 +64,15 @@ __agentproxy_watch() {
 	builtin read -r __agentproxy_port __agentproxy_failed 2>/dev/null <"$1" || builtin :
 }
 
+# __agentproxy_tell: what went wrong since the last prompt, if agentproxy is there
+# and knows.
+__agentproxy_tell() {
+	builtin local text
+	if text=$("$__agentproxy_bin" __hook failures $$ "$__agentproxy_failed" 2>/dev/null) && [[ -n $text ]]; then
+		builtin printf '%s\n' "$text" >&2
+	fi
+}
+
 agentproxy_on() {
 	__agentproxy_wanted=yes
 	__agentproxy_enter
@@ -89,7 +98,7 @@ __agentproxy_prompt() {
 		fi
 	elif [[ $failed != "$__agentproxy_failed" ]]; then
 		if ((status)); then
-			"$__agentproxy_bin" __hook failures $$ "$__agentproxy_failed" || builtin :
+			__agentproxy_tell
 		fi
 		__agentproxy_failed=$failed
 	fi

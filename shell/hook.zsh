@@ -65,6 +65,16 @@ function __agentproxy_watch {
 	fi
 }
 
+# __agentproxy_tell: what went wrong since the last prompt, if agentproxy is there
+# and knows.
+function __agentproxy_tell {
+	builtin emulate -L zsh
+	builtin local text
+	if text=$("$__agentproxy_bin" __hook failures $$ "$__agentproxy_failed" 2>/dev/null) && [[ -n $text ]]; then
+		builtin print -r -- "$text" >&2
+	fi
+}
+
 function agentproxy_on {
 	__agentproxy_wanted=yes
 	__agentproxy_enter
@@ -92,7 +102,7 @@ function __agentproxy_prompt {
 		fi
 	elif [[ $failed != "$__agentproxy_failed" ]]; then
 		if ((__agentproxy_status)); then
-			"$__agentproxy_bin" __hook failures $$ "$__agentproxy_failed" || builtin :
+			__agentproxy_tell
 		fi
 		__agentproxy_failed=$failed
 	fi
