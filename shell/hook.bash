@@ -84,9 +84,10 @@ agentproxy_off() {
 }
 
 __agentproxy_prompt() {
-	builtin local status=$? port='' failed=''
+	builtin local status=${__agentproxy_status:-$?} port='' failed=''
+	__agentproxy_status=
 	if [[ -z $__agentproxy_wanted || -z $__agentproxy_pulse ]]; then
-		builtin return
+		builtin return "$status"
 	fi
 	if [[ -r $__agentproxy_pulse ]]; then
 		builtin read -r port failed <"$__agentproxy_pulse" || builtin :
@@ -102,23 +103,30 @@ __agentproxy_prompt() {
 		fi
 		__agentproxy_failed=$failed
 	fi
+	builtin return "$status"
 }
 
 # __agentproxy_install: before every prompt, after what others do there. From 5.1
-# on PROMPT_COMMAND is an array whose elements find $? and PIPESTATUS as they were;
-# before, what comes last can change them for nobody.
+# on PROMPT_COMMAND is an array whose elements find $? and PIPESTATUS as they were.
+# Before, it is one text, and the status is that of what others do there: it is
+# taken ahead of them by a redirection, which changes neither. Who comes behind
+# finds $? as it was, too; "&&" because that is nothing for set -e and ERR traps.
 __agentproxy_install() {
-	builtin local element
+	builtin local element own='__agentproxy_prompt && builtin :'
 	for element in ${PROMPT_COMMAND[@]+"${PROMPT_COMMAND[@]}"}; do
 		if [[ $element == *__agentproxy_prompt* ]]; then
 			builtin return
 		fi
 	done
 	if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
-		PROMPT_COMMAND+=(__agentproxy_prompt)
+		PROMPT_COMMAND+=("$own")
+		builtin return
+	fi
+	# shellcheck disable=SC2128,SC2178 # a string, there
+	if [[ ${PROMPT_COMMAND-} == *[![:space:]]* ]]; then
+		PROMPT_COMMAND="{ $PROMPT_COMMAND"$'\n} 2>&$((__agentproxy_status = $?, 2))\n'$own
 	else
-		# shellcheck disable=SC2128,SC2178 # a string, there
-		PROMPT_COMMAND=${PROMPT_COMMAND:+$PROMPT_COMMAND$'\n'}__agentproxy_prompt
+		PROMPT_COMMAND=$own
 	fi
 }
 
