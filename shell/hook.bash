@@ -57,11 +57,11 @@ __agentproxy_enter() {
 	fi
 }
 
-# __agentproxy_watch FILE: the tunnel's pulse, "PORT TIME" with the last failure's
-# time.
+# __agentproxy_watch FILE: the tunnel's pulse, "PORT TIME PID" with the last
+# failure's time.
 __agentproxy_watch() {
 	__agentproxy_pulse=$1
-	builtin read -r __agentproxy_port __agentproxy_failed 2>/dev/null <"$1" || builtin :
+	builtin read -r __agentproxy_port __agentproxy_failed _ 2>/dev/null <"$1" || builtin :
 }
 
 # __agentproxy_tell: what went wrong since the last prompt, if agentproxy is there
@@ -71,6 +71,12 @@ __agentproxy_tell() {
 	if text=$("$__agentproxy_bin" __hook failures $$ "$__agentproxy_failed" 2>/dev/null) && [[ -n $text ]]; then
 		builtin printf '%s\n' "$text" >&2
 	fi
+}
+
+# __agentproxy_lives PID: where there is /proc, not as a dead one that nobody has
+# waited for.
+__agentproxy_lives() {
+	builtin kill -0 "$1" 2>/dev/null && [[ -e /proc/$1/exe || ! -e /proc/self/exe ]]
 }
 
 agentproxy_on() {
@@ -84,19 +90,21 @@ agentproxy_off() {
 }
 
 __agentproxy_prompt() {
-	builtin local status=${__agentproxy_status:-$?} port='' failed=''
+	builtin local status=${__agentproxy_status:-$?} port='' failed='' pid=''
 	__agentproxy_status=
 	if [[ -z $__agentproxy_wanted || -z $__agentproxy_pulse ]]; then
 		builtin return "$status"
 	fi
 	if [[ -r $__agentproxy_pulse ]]; then
-		builtin read -r port failed <"$__agentproxy_pulse" || builtin :
+		builtin read -r port failed pid <"$__agentproxy_pulse" || builtin :
 	fi
 	if [[ $port != "$__agentproxy_port" ]]; then
 		__agentproxy_leave
 		if [[ -n $port ]]; then
 			__agentproxy_enter 2>/dev/null
 		fi
+	elif ((status)) && [[ -n $port ]] && ! __agentproxy_lives "$pid"; then
+		__agentproxy_enter 2>/dev/null # it has crashed: another one, on the same port
 	elif [[ $failed != "$__agentproxy_failed" ]]; then
 		if ((status)); then
 			__agentproxy_tell

@@ -66,11 +66,11 @@ function __agentproxy_enter
     and builtin printf %s $text | builtin source
 end
 
-# __agentproxy_watch FILE: the tunnel's pulse, "PORT TIME" with the last failure's
-# time.
+# __agentproxy_watch FILE: the tunnel's pulse, "PORT TIME PID" with the last
+# failure's time.
 function __agentproxy_watch
     builtin set -g __agentproxy_pulse $argv[1]
-    builtin read -g -d ' ' __agentproxy_port __agentproxy_failed <$argv[1]
+    builtin read -g -d ' ' __agentproxy_port __agentproxy_failed __agentproxy_pid <$argv[1]
 end
 
 # __agentproxy_tell: what went wrong since the last prompt, if agentproxy is there
@@ -99,16 +99,20 @@ function __agentproxy_prompt --on-event fish_prompt
     end
     builtin set -l port
     builtin set -l failed
+    builtin set -l pid
     if builtin test -r "$__agentproxy_pulse"
-        builtin read -l -d ' ' p f <$__agentproxy_pulse
+        builtin read -l -d ' ' p f d <$__agentproxy_pulse
         builtin set port $p
         builtin set failed $f
+        builtin set pid $d
     end
     if builtin test "$port" != "$__agentproxy_port"
         __agentproxy_leave
         if builtin test -n "$port" -a -x "$__agentproxy_bin"
             __agentproxy_enter 2>/dev/null
         end
+    else if builtin test $last -ne 0 -a -n "$port" -a -x "$__agentproxy_bin" -a -e /proc/self/exe -a ! -e "/proc/$pid/exe"
+        __agentproxy_enter 2>/dev/null # it has crashed: another one, on the same port; seen where there is /proc
     else if builtin test "$failed" != "$__agentproxy_failed"
         if builtin test $last -ne 0
             __agentproxy_tell
