@@ -61,7 +61,7 @@ __agentproxy_enter() {
 # failure's time.
 __agentproxy_watch() {
 	__agentproxy_pulse=$1
-	builtin read -r __agentproxy_port __agentproxy_failed _ 2>/dev/null <"$1" || builtin :
+	IFS=' ' builtin read -r __agentproxy_port __agentproxy_failed _ 2>/dev/null <"$1" || builtin :
 }
 
 # __agentproxy_tell: what went wrong since the last prompt, if agentproxy is there
@@ -96,7 +96,7 @@ __agentproxy_prompt() {
 		builtin return "$status"
 	fi
 	if [[ -r $__agentproxy_pulse ]]; then
-		builtin read -r port failed pid <"$__agentproxy_pulse" || builtin :
+		IFS=' ' builtin read -r port failed pid <"$__agentproxy_pulse" || builtin :
 	fi
 	if [[ $port != "$__agentproxy_port" ]]; then
 		__agentproxy_leave

@@ -62,7 +62,7 @@ function __agentproxy_watch {
 	builtin local rest
 	__agentproxy_pulse=$1
 	if [[ -r $1 ]]; then
-		builtin read -r __agentproxy_port __agentproxy_failed rest <"$1" || builtin :
+		IFS=' ' builtin read -r __agentproxy_port __agentproxy_failed rest <"$1" || builtin :
 	fi
 }
 
@@ -100,7 +100,7 @@ function __agentproxy_prompt {
 		builtin return 0
 	fi
 	if [[ -r $__agentproxy_pulse ]]; then
-		builtin read -r port failed pid <"$__agentproxy_pulse" || builtin :
+		IFS=' ' builtin read -r port failed pid <"$__agentproxy_pulse" || builtin :
 	fi
 	if [[ $port != "$__agentproxy_port" ]]; then
 		__agentproxy_leave
