@@ -62,7 +62,7 @@ end
 function __agentproxy_enter
     __agentproxy_leave
     $__agentproxy_bin __hook enter fish $fish_pid | builtin read -lz text
-    builtin string match -q '__agentproxy_*' -- "$text"
+    builtin string match -q '*__agentproxy_watch *' -- "$text"
     and builtin printf %s $text | builtin source
 end
 
