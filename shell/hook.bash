@@ -57,11 +57,26 @@ __agentproxy_enter() {
 	fi
 }
 
-# __agentproxy_watch FILE: the tunnel's pulse, "PORT TIME" with the last failure's
-# time.
+# __agentproxy_watch FILE: the tunnel's pulse, "PORT TIME PID" with the last
+# failure's time.
 __agentproxy_watch() {
 	__agentproxy_pulse=$1
-	builtin read -r __agentproxy_port __agentproxy_failed 2>/dev/null <"$1" || builtin :
+	IFS=' ' builtin read -r __agentproxy_port __agentproxy_failed _ 2>/dev/null <"$1" || builtin :
+}
+
+# __agentproxy_tell: what went wrong since the last prompt, if agentproxy is there
+# and knows.
+__agentproxy_tell() {
+	builtin local text
+	if text=$("$__agentproxy_bin" __hook failures $$ "$__agentproxy_failed" 2>/dev/null) && [[ -n $text ]]; then
+		builtin printf '%s\n' "$text" >&2
+	fi
+}
+
+# __agentproxy_lives PID: where there is /proc, not as a dead one that nobody has
+# waited for.
+__agentproxy_lives() {
+	builtin kill -0 "$1" 2>/dev/null && [[ -e /proc/$1/exe || ! -e /proc/self/exe ]]
 }
 
 agentproxy_on() {
@@ -75,41 +90,51 @@ agentproxy_off() {
 }
 
 __agentproxy_prompt() {
-	builtin local status=$? port='' failed=''
+	builtin local status=${__agentproxy_status:-$?} port='' failed='' pid=''
+	__agentproxy_status=
 	if [[ -z $__agentproxy_wanted || -z $__agentproxy_pulse ]]; then
-		builtin return
+		builtin return "$status"
 	fi
 	if [[ -r $__agentproxy_pulse ]]; then
-		builtin read -r port failed <"$__agentproxy_pulse" || builtin :
+		IFS=' ' builtin read -r port failed pid <"$__agentproxy_pulse" || builtin :
 	fi
 	if [[ $port != "$__agentproxy_port" ]]; then
 		__agentproxy_leave
 		if [[ -n $port ]]; then
 			__agentproxy_enter 2>/dev/null
 		fi
+	elif ((status)) && [[ -n $port ]] && ! __agentproxy_lives "$pid"; then
+		__agentproxy_enter 2>/dev/null # it has crashed: another one, on the same port
 	elif [[ $failed != "$__agentproxy_failed" ]]; then
 		if ((status)); then
-			"$__agentproxy_bin" __hook failures $$ "$__agentproxy_failed" || builtin :
+			__agentproxy_tell
 		fi
 		__agentproxy_failed=$failed
 	fi
+	builtin return "$status"
 }
 
 # __agentproxy_install: before every prompt, after what others do there. From 5.1
-# on PROMPT_COMMAND is an array whose elements find $? and PIPESTATUS as they were;
-# before, what comes last can change them for nobody.
+# on PROMPT_COMMAND is an array whose elements find $? and PIPESTATUS as they were.
+# Before, it is one text, and the status is that of what others do there: it is
+# taken ahead of them by a redirection, which changes neither. Who comes behind
+# finds $? as it was, too; "&&" because that is nothing for set -e and ERR traps.
 __agentproxy_install() {
-	builtin local element
+	builtin local element own='__agentproxy_prompt && builtin :'
 	for element in ${PROMPT_COMMAND[@]+"${PROMPT_COMMAND[@]}"}; do
 		if [[ $element == *__agentproxy_prompt* ]]; then
 			builtin return
 		fi
 	done
 	if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
-		PROMPT_COMMAND+=(__agentproxy_prompt)
+		PROMPT_COMMAND+=("$own")
+		builtin return
+	fi
+	# shellcheck disable=SC2128,SC2178 # a string, there
+	if [[ ${PROMPT_COMMAND-} == *[![:space:]]* ]]; then
+		PROMPT_COMMAND="{ $PROMPT_COMMAND"$'\n} 2>&$((__agentproxy_status = $?, 2))\n'$own
 	else
-		# shellcheck disable=SC2128,SC2178 # a string, there
-		PROMPT_COMMAND=${PROMPT_COMMAND:+$PROMPT_COMMAND$'\n'}__agentproxy_prompt
+		PROMPT_COMMAND=$own
 	fi
 }
 

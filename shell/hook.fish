@@ -54,20 +54,32 @@ function __agentproxy_leave
     end
     builtin set -g __agentproxy_names
     builtin set -g __agentproxy_port
+    builtin true # "set" keeps the status
 end
 
-# __agentproxy_enter: the environment goes through the tunnel.
+# __agentproxy_enter: the environment goes through the tunnel. A redirection of the
+# function's errors reaches a pipe, and no command substitution.
 function __agentproxy_enter
     __agentproxy_leave
-    builtin set -l text ($__agentproxy_bin __hook enter fish $fish_pid)
-    and builtin string join \n -- $text | builtin source
+    $__agentproxy_bin __hook enter fish $fish_pid | builtin read -lz text
+    builtin string match -q '*__agentproxy_watch *' -- "$text"
+    and builtin printf %s $text | builtin source
 end
 
-# __agentproxy_watch FILE: the tunnel's pulse, "PORT TIME" with the last failure's
-# time.
+# __agentproxy_watch FILE: the tunnel's pulse, "PORT TIME PID" with the last
+# failure's time.
 function __agentproxy_watch
     builtin set -g __agentproxy_pulse $argv[1]
-    builtin read -g -d ' ' __agentproxy_port __agentproxy_failed <$argv[1]
+    builtin read -g -d ' ' __agentproxy_port __agentproxy_failed __agentproxy_pid <$argv[1]
+end
+
+# __agentproxy_tell: what went wrong since the last prompt, if agentproxy is there
+# and knows.
+function __agentproxy_tell
+    builtin test -x $__agentproxy_bin
+    and builtin set -l text ($__agentproxy_bin __hook failures $fish_pid "$__agentproxy_failed" 2>/dev/null)
+    and builtin test -n "$text"
+    and builtin printf '%s\n' $text >&2
 end
 
 function agentproxy_on
@@ -87,19 +99,23 @@ function __agentproxy_prompt --on-event fish_prompt
     end
     builtin set -l port
     builtin set -l failed
+    builtin set -l pid
     if builtin test -r "$__agentproxy_pulse"
-        builtin read -l -d ' ' p f <$__agentproxy_pulse
+        builtin read -l -d ' ' p f d <$__agentproxy_pulse
         builtin set port $p
         builtin set failed $f
+        builtin set pid $d
     end
     if builtin test "$port" != "$__agentproxy_port"
         __agentproxy_leave
-        if builtin test -n "$port"
+        if builtin test -n "$port" -a -x "$__agentproxy_bin"
             __agentproxy_enter 2>/dev/null
         end
+    else if builtin test $last -ne 0 -a -n "$port" -a -x "$__agentproxy_bin" -a -e /proc/self/exe -a ! -e "/proc/$pid/exe"
+        __agentproxy_enter 2>/dev/null # it has crashed: another one, on the same port; seen where there is /proc
     else if builtin test "$failed" != "$__agentproxy_failed"
         if builtin test $last -ne 0
-            $__agentproxy_bin __hook failures $fish_pid "$__agentproxy_failed"
+            __agentproxy_tell
         end
         builtin set -g __agentproxy_failed $failed
     end

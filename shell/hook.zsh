@@ -55,14 +55,31 @@ function __agentproxy_enter {
 	fi
 }
 
-# __agentproxy_watch FILE: the tunnel's pulse, "PORT TIME" with the last failure's
-# time.
+# __agentproxy_watch FILE: the tunnel's pulse, "PORT TIME PID" with the last
+# failure's time.
 function __agentproxy_watch {
 	builtin emulate -L zsh
+	builtin local rest
 	__agentproxy_pulse=$1
 	if [[ -r $1 ]]; then
-		builtin read -r __agentproxy_port __agentproxy_failed <"$1" || builtin :
+		IFS=' ' builtin read -r __agentproxy_port __agentproxy_failed rest <"$1" || builtin :
 	fi
+}
+
+# __agentproxy_tell: what went wrong since the last prompt, if agentproxy is there
+# and knows.
+function __agentproxy_tell {
+	builtin emulate -L zsh
+	builtin local text
+	if text=$("$__agentproxy_bin" __hook failures $$ "$__agentproxy_failed" 2>/dev/null) && [[ -n $text ]]; then
+		builtin print -r -- "$text" >&2
+	fi
+}
+
+# __agentproxy_lives PID: where there is /proc, not as a dead one that nobody has
+# waited for.
+function __agentproxy_lives {
+	builtin kill -0 "$1" 2>/dev/null && [[ -e /proc/$1/exe || ! -e /proc/self/exe ]]
 }
 
 function agentproxy_on {
@@ -78,21 +95,23 @@ function agentproxy_off {
 function __agentproxy_prompt {
 	builtin local -i __agentproxy_status=$?
 	builtin emulate -L zsh
-	builtin local port failed
+	builtin local port failed pid
 	if [[ -z $__agentproxy_wanted || -z $__agentproxy_pulse ]]; then
 		builtin return 0
 	fi
 	if [[ -r $__agentproxy_pulse ]]; then
-		builtin read -r port failed <"$__agentproxy_pulse" || builtin :
+		IFS=' ' builtin read -r port failed pid <"$__agentproxy_pulse" || builtin :
 	fi
 	if [[ $port != "$__agentproxy_port" ]]; then
 		__agentproxy_leave
 		if [[ -n $port ]]; then
 			__agentproxy_enter 2>/dev/null
 		fi
+	elif ((__agentproxy_status)) && [[ -n $port ]] && ! __agentproxy_lives "$pid"; then
+		__agentproxy_enter 2>/dev/null # it has crashed: another one, on the same port
 	elif [[ $failed != "$__agentproxy_failed" ]]; then
 		if ((__agentproxy_status)); then
-			"$__agentproxy_bin" __hook failures $$ "$__agentproxy_failed" || builtin :
+			__agentproxy_tell
 		fi
 		__agentproxy_failed=$failed
 	fi

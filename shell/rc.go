@@ -22,14 +22,14 @@ const (
 const backupEnding = ".agentproxy-backup"
 
 // posixSource and fishSource are a line that loads what the command prints, and
-// says nothing when the program is gone. fish tells of a command that it does
-// not find in spite of a redirection.
+// says and does nothing when the program is gone or fails. fish tells of a
+// command that it does not find in spite of a redirection.
 func posixSource(exe, arguments string) string {
-	return `eval "$(` + exe + arguments + ` 2>/dev/null)"`
+	return `eval "$(hook=$(` + exe + arguments + ` 2>/dev/null) && printf '%s\n' "$hook")"`
 }
 
 func fishSource(exe, arguments string) string {
-	return "test -x " + exe + "; and " + exe + arguments + " 2>/dev/null | source"
+	return "test -x " + exe + "; and set -l hook (" + exe + arguments + ` 2>/dev/null); and string join \n -- $hook | source`
 }
 
 // RCPath is the file that the shell reads when it is interactive.

@@ -7,7 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/agentproxy/agentproxy/profiles/env"
 	"github.com/agentproxy/agentproxy/proxy/proxytest/leftout"
+	"github.com/google/go-cmp/cmp"
 )
 
 // interactiveShells are how each one is started with the file "rc" alone, and
@@ -113,5 +115,34 @@ exit
 		if _, err := os.Stat(filepath.Join(dir, "trapped")); err != nil {
 			t.Errorf("the user's trap is gone: %v", err)
 		}
+	}
+}
+
+// What an outer hook has made is undone, what somebody has set since is not, and
+// no credentials are handed on.
+func TestUndo(t *testing.T) {
+	change := []env.Edit{{Name: "HTTPS_PROXY", Value: "ours"}, {Name: "NO_PROXY", Value: "merged"}, {Name: "PIP_CERT", Value: "bundle"}}
+	t.Setenv("PIP_CERT", "")
+	os.Unsetenv("PIP_CERT")
+	t.Setenv("NO_PROXY", "corp.test")
+	t.Setenv("HTTPS_PROXY", "http://corp.test:3128")
+	value, ok := undo(change)
+	for name, now := range map[string]string{undoVariable: value, "HTTPS_PROXY": "ours", "NO_PROXY": "mine", "PIP_CERT": "bundle"} {
+		t.Setenv(name, now)
+	}
+	want := []env.Edit{
+		{Name: undoVariable, Unset: true},
+		{Name: "HTTPS_PROXY", Value: "http://corp.test:3128"},
+		{Name: "PIP_CERT", Unset: true},
+	}
+	if got := takeBack(); !ok || !cmp.Equal(got, want) {
+		t.Errorf("taken back: %v", got)
+	}
+	if again := takeBack(); again != nil {
+		t.Errorf("taken back twice: %v", again)
+	}
+	t.Setenv("HTTPS_PROXY", "me:secret@corp.test:3128")
+	if value, ok := undo(change); ok {
+		t.Errorf("handed on: %s", value)
 	}
 }

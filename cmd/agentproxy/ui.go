@@ -313,7 +313,7 @@ func sayShellFailure(f *status.Failure) {
 	if f.Advice != "" {
 		line += "; " + f.Advice
 	}
-	say("%s", line)
+	fmt.Printf("agentproxy: %s\n", line)
 }
 
 // rcSentence tells what "hook install" or "hook remove" came to.

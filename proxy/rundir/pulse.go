@@ -10,7 +10,8 @@ import (
 
 // Pulse is a line beside an endpoint record, for shells: they look at it before
 // every prompt with nothing but their builtins. It is there while the tunnel is,
-// and holds the port and the time of the last failure in milliseconds.
+// and holds the port, the time of the last failure in milliseconds, and the
+// process, which tells when the tunnel has crashed.
 type Pulse struct {
 	port int
 
@@ -39,7 +40,7 @@ func (p *Pulse) line(failed time.Time) []byte {
 	if !failed.IsZero() {
 		at = failed.UnixMilli()
 	}
-	return fmt.Appendf(nil, "%d %013d\n", p.port, at)
+	return fmt.Appendf(nil, "%d %013d %d\n", p.port, at, os.Getpid())
 }
 
 // Failed notes when the last failure was.
