@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -192,12 +193,33 @@ func (rs *runs) only() string {
 	return ""
 }
 
+// guessless is how long an identity is that nobody guesses: rand.Text's.
+const guessless = 26
+
+// givenTo tells whether a process has been given the identity of a run, which
+// nobody can guess: it is in its environment, in whichever variable.
+func (rs *runs) givenTo(pid int) bool {
+	environ := peer.Environ(pid)
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for id := range rs.live {
+		if len(id) >= guessless && strings.Contains(environ, id) {
+			return true
+		}
+	}
+	return false
+}
+
 // admit refuses connections of other users. Root is let in: it could read the
-// key anyway, and a command under sudo is still the user's command. Where the
-// system cannot tell, everybody on loopback is.
+// key anyway, and a command under sudo is still the user's command. So is what a
+// container of a run's does as another user, which only root can see. Where the
+// system cannot tell, everybody on loopback is let in.
 func (d *daemon) admit(c net.Conn) *status.Failure {
 	s, err := peer.Lookup(c)
 	if err != nil || s.UID == os.Getuid() || s.UID == 0 {
+		return nil
+	}
+	if p, ok := d.search.process(c); ok && d.runs.givenTo(p.PID) {
 		return nil
 	}
 	return &status.Failure{Kind: status.PolicyDenied, Code: http.StatusForbidden, By: "front", Rule: "other users' sockets",

@@ -157,16 +157,19 @@ func process(dir string) (Process, error) {
 
 // Getenv returns a variable of the environment that the process started with.
 func Getenv(pid int, name string) string {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-	if err != nil {
-		return ""
-	}
-	for entry := range bytes.SplitSeq(raw, []byte{0}) {
-		if value, ok := bytes.CutPrefix(entry, []byte(name+"=")); ok {
-			return string(value)
+	for entry := range strings.SplitSeq(Environ(pid), "\x00") {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value
 		}
 	}
 	return ""
+}
+
+// Environ returns the whole of it, each variable followed by a zero; "" when it
+// cannot be read, as that of another user's process by any but root.
+func Environ(pid int) string {
+	raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	return string(raw)
 }
 
 // Exit waits for the end of a process, by pidfd_open(2): one that is no child of

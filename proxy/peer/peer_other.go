@@ -18,6 +18,9 @@ func Find(Socket, int) (Process, error) { return Process{}, ErrUnknown }
 // Getenv returns "".
 func Getenv(int, string) string { return "" }
 
+// Environ returns "".
+func Environ(int) string { return "" }
+
 // Exit waits for nothing here.
 type Exit struct{}
 

@@ -122,6 +122,11 @@ func (in *Input) network() []string {
 
 func (in *Input) proxies(flag string) []string {
 	noProxy := in.Tunnel.Facts(in.World.Environ)["no_proxy"]
+	if in.Tunnel.Run != "" {
+		// A build hands nothing else to its steps that it keeps out of cache and
+		// history, and by it the tunnel knows a step under another user.
+		noProxy += "," + in.Tunnel.Run + ".invalid"
+	}
 	return []string{flag + "HTTPS_PROXY=" + in.Tunnel.URL, flag + "https_proxy=" + in.Tunnel.URL, flag + "NO_PROXY=" + noProxy, flag + "no_proxy=" + noProxy}
 }
 
