@@ -25,6 +25,10 @@ type Container struct {
 	Hosts    []string `toml:"hosts"`
 	Contexts []string `toml:"contexts"`
 	Config   []string `toml:"config"`
+	// Builders are the flags and variables that name a builder of buildx, which
+	// keeps them in the first directory of BuilderConfig that is known.
+	Builders      []string `toml:"builders"`
+	BuilderConfig []string `toml:"builder_config"`
 	// Dockerfiles are what a build reads where none is named, the first that is
 	// there.
 	Dockerfiles []string `toml:"dockerfiles"`

@@ -63,7 +63,8 @@ const stateName = "containers"
 func Prepare(ctx context.Context, in Input) (*Share, error) {
 	c := in.Contained
 	share := &Share{Edits: wrap.Container{Behind: c.At}}
-	if why := outOfReach(c, in.World); why != "" {
+	builder, why := reach(c, in.World)
+	if why != "" {
 		share.Edits.Never = path.Base(c.Command) + ": " + why
 		return share, nil
 	}
@@ -74,7 +75,7 @@ func Prepare(ctx context.Context, in Input) (*Share, error) {
 		return share, nil
 	}
 	if c.Builds {
-		return share, in.build(share)
+		return share, in.build(share, builder)
 	}
 	return share, in.run(ctx, share)
 }
@@ -128,9 +129,12 @@ func (in *Input) proxies(flag string) []string {
 // build hands a build the proxy as arguments that need no ARG and leave nothing
 // behind, and its steps the files as secrets, in a copy of the Dockerfile that
 // asks for them.
-func (in *Input) build(share *Share) error {
+func (in *Input) build(share *Share, by *builder) error {
 	edits := &share.Edits
-	edits.Insert = append(in.network(), in.proxies("--build-arg=")...)
+	if by == nil {
+		edits.Insert = in.network()
+	}
+	edits.Insert = append(edits.Insert, in.proxies("--build-arg=")...)
 	edits.Reason = "the steps reach the tunnel on this machine's loopback; these arguments need no ARG and leave nothing in the image"
 	if !in.canMount(edits) {
 		edits.Never = path.Base(in.Contained.Command) + ": this builder's steps can be given no roots from outside: use BuildKit (the buildx plugin, and not DOCKER_BUILDKIT=0)"
