@@ -48,9 +48,9 @@ func (b *builder) outOfReach(c *profiles.Contained, w profiles.World) string {
 }
 
 // building returns the name of the builder that a command line, the environment
-// or "docker buildx use" gives, "" for the engine's own, and what buildx knows
-// of it: nil for one that is a context.
-func building(c *profiles.Contained, w profiles.World, context, address string) (string, *builder) {
+// or "docker buildx use" gives for the engine with the key, "" for the engine's
+// own, and what buildx knows of it: nil for one that is a context.
+func building(c *profiles.Contained, w profiles.World, key string) (string, *builder) {
 	if !c.Builds {
 		return "", nil
 	}
@@ -67,10 +67,6 @@ func building(c *profiles.Contained, w profiles.World, context, address string) 
 	// What is in use counts for "docker buildx build" alone, unless "docker build"
 	// is an alias of it ("docker buildx install").
 	if name == "" && (strings.HasPrefix(c.Verb, "buildx ") || configured(c, w).Aliases["builder"] == "buildx") {
-		if context == ownContext {
-			context = ""
-		}
-		key := cmp.Or(context, address, "unix:///var/run/docker.sock")
 		var use struct {
 			Key, Name string
 			Global    bool

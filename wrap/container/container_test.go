@@ -125,7 +125,7 @@ func TestOutOfReach(t *testing.T) {
 		{"docker --context far run x", far, "DOCKER_HOST=unix:///var/run/docker.sock", "tcp://far.test:2376"},
 		{"docker --context default run x", far, "", ""},
 		{"docker run x", nil, "DOCKER_CONTEXT=gone", `"gone" names`},
-		{"docker run x", nil, "DOCKER_HOST=unix:///run/user/1000/docker.sock", "rootless"},
+		{"docker run x", nil, "DOCKER_HOST=unix:///run/user/1000/docker.sock", "network of its own"},
 		{"docker run x", nil, "DOCKER_HOST=unix:///home/.docker/desktop/docker.sock", "virtual machine"},
 		{"docker run -c 512 x", nil, "", ""},
 		{"docker build .", boxed, "", ""},

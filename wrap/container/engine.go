@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/agentproxy/agentproxy/profiles"
@@ -19,68 +20,76 @@ import (
 // itself builds.
 func reach(c *profiles.Contained, w profiles.World) (b *builder, why string) {
 	context, address := chosen(c, w)
-	name, b := building(c, w, context, address)
-	if b != nil {
+	name, b := building(c, w, cmp.Or(context, address))
+	switch name = own(name); {
+	case b != nil:
 		return b, b.outOfReach(c, w)
-	}
-	if name != "" && name != ownContext { // every context is a builder, too
+	case name != "": // every context is a builder, too
 		context = name
 	}
-	if context == "" {
-		return nil, outOfReach("its engine", address)
+	if context != "" {
+		if address, why = named(c, context, w); why != "" {
+			return nil, why
+		}
 	}
-	if address, why = named(c, context, w); why == "" {
-		why = outOfReach("its engine", address)
-	}
-	return nil, why
+	return nil, outOfReach("its engine", address)
 }
 
-// outOfReach says why it has a loopback of its own: its address tells, "" is the
-// engine's own.
+// outOfReach says why what is at an address has a loopback of its own; it is not
+// known of one without an address.
 func outOfReach(its, address string) string {
 	path, local := strings.CutPrefix(address, "unix://")
-	socket := filepath.Base(path)
-	switch {
-	case address == "" && runtime.GOOS != "linux":
-		return its + " is in a virtual machine, whose network is not this machine's"
-	case address == "":
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	switch same, known := hasOurNetwork(path); {
+	case address == "" && runtime.GOOS == "linux":
 		return ""
-	case !local:
+	case address != "" && !local:
 		return its + " is at " + withoutUser(address) + ", which cannot reach this machine's tunnel"
-	case strings.HasPrefix(path, "/run/user/") && (socket == "docker.sock" || socket == "buildkitd.sock"):
-		return its + " is rootless, with a network of its own: use the machine's, or Podman, whose rootless containers have this one's"
+	case known && !same, !known && strings.HasPrefix(path, "/run/user/") && slices.Contains(rootless, filepath.Base(path)):
+		return its + " has a network of its own, as rootless Docker has unless RootlessKit detaches it (--detach-netns): use the machine's, or Podman, whose rootless containers have this machine's"
 	case runtime.GOOS != "linux" || strings.Contains(path, "/.") || strings.Contains(path, "/desktop/"):
-		return its + " (" + path + ") is in a virtual machine, whose network is not this machine's"
+		return its + strings.TrimSuffix(" ("+path+")", " ()") + " is in a virtual machine, whose network is not this machine's"
 	}
 	return ""
 }
+
+// rootless are the names of the sockets of engines that have a network of their
+// own where root did not start them.
+var rootless = []string{"docker.sock", "buildkitd.sock"}
 
 func withoutUser(address string) string {
 	scheme, rest, _ := strings.Cut(address, "://")
 	return scheme + "://" + rest[strings.LastIndexByte(rest, '@')+1:]
 }
 
-// ownContext is the one of the address that a variable gives, or the engine's
-// own.
-const ownContext = "default"
+// own returns a context's name, "" for the one whose address a variable gives, or
+// which is the engine's own.
+func own(context string) string {
+	if context == "default" {
+		return ""
+	}
+	return context
+}
 
-// chosen returns the context, or else the address, that a command line, the
-// environment or the configuration gives; neither for the engine's own. A flag
-// counts more than a variable, an address more than a name.
+// chosen returns the context that a command line, the environment or the
+// configuration gives, "" when there is none, and the address that counts then. A
+// flag counts more than a variable, an address more than a name.
 func chosen(c *profiles.Contained, w profiles.World) (context, address string) {
-	if f, ok := profiles.LastFlag(c.Engine, c.Container.Contexts...); ok {
-		return f.Value, ""
+	named, isNamed := profiles.LastFlag(c.Engine, c.Container.Contexts...)
+	at, isAt := profiles.LastFlag(c.Engine, c.Container.Hosts...)
+	address = cmp.Or(at.Value, variable(c.Container.Hosts, w))
+	switch {
+	case isNamed:
+		context = named.Value
+	case !isAt && address == "":
+		context = cmp.Or(variable(c.Container.Contexts, w), configured(c, w).CurrentContext)
 	}
-	if f, ok := profiles.LastFlag(c.Engine, c.Container.Hosts...); ok {
-		return "", f.Value
+	if address == "" && c.Container.Socket != "" {
+		address = "unix://" + c.Container.Socket
 	}
-	if host := variable(c.Container.Hosts, w); host != "" {
-		return "", host
-	}
-	if name := variable(c.Container.Contexts, w); name != "" {
-		return name, ""
-	}
-	return configured(c, w).CurrentContext, ""
+	return own(context), address
 }
 
 // variable is the value of the first that is set; a flag is none.
@@ -111,7 +120,7 @@ func configured(c *profiles.Contained, w profiles.World) (s settings) {
 // the SHA-256 of their names (documented at "docker context"), or why it has
 // none.
 func named(c *profiles.Contained, name string, w profiles.World) (address, why string) {
-	if name == "" || name == ownContext {
+	if own(name) == "" {
 		return "", ""
 	}
 	sum := sha256.Sum256([]byte(name))
