@@ -101,17 +101,7 @@ says err 'daemon'
 
 # --- Podman -----------------------------------------------------------------
 
-# Podman and Buildah write into the case's directory, and have the control groups that they want.
-mkdir bin
-for engine in podman buildah; do
-	printf '#!/bin/bash\nexec %q %q --storage-driver=overlay --root=%q --runroot=%q "$@"\n' "$here/apart" "$(command -v "$engine")" "$PWD/storage" "$PWD/run" >"bin/$engine"
-done
-chmod +x bin/*
-# More open files than a machine may allow are the default.
-printf '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n' >containers.conf
-export CONTAINERS_CONF=$PWD/containers.conf
-PATH=$PWD/bin:$PATH
-trap 'podman rmi --all --force >/dev/null 2>&1; clean_up' EXIT
+own_podman
 configure </dev/null
 builds podman
 kept podman
