@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -58,8 +59,8 @@ func building(c *profiles.Contained, w profiles.World, key string) (string, *bui
 	if len(places) == 0 {
 		return "", nil
 	}
-	read := func(names ...string) []byte {
-		data, _ := w.ReadFile(filepath.Join(append([]string{w.Resolve(places[0])}, names...)...))
+	read := func(names ...string) []byte { // the whole: certificates may be in it
+		data, _ := os.ReadFile(filepath.Join(append([]string{w.Resolve(places[0])}, names...)...))
 		return data
 	}
 	flag, _ := profiles.LastFlag(slices.Concat(c.Engine, c.Flags), c.Container.Builders...)

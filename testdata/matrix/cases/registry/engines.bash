@@ -66,6 +66,9 @@ works docker-buildx "$(engine_version github.com/docker/buildx)"
 # A pull is the daemon's. Its advice is followed step by step.
 blames proxy_bypassed docker pull registry.test/probe
 says err 'HTTPS_PROXY.*SSL_CERT_FILE="[$]AGENT_PROXY_CA_BUNDLE_PATH"'
+echo 'FROM registry.test/none' >none
+blames proxy_bypassed docker build -f none app
+says err 'HTTPS_PROXY'
 url=$(agentproxy up)
 # shellcheck disable=SC2016 # for the shell behind the tunnel
 bundle=$(agentproxy exec -- sh -c 'echo "$AGENT_PROXY_CA_BUNDLE_PATH"')
@@ -118,8 +121,11 @@ says err 'builder "boxed" is a container with a network of its own.*--builder=de
 BUILDX_BUILDER=boxed expect 125 agentproxy container-args docker build 2>err
 says err 'builder "boxed"'
 docker buildx rm boxed 2>/dev/null
-docker buildx create --name hosted --use --driver docker-container --driver-opt image=buildkit.test/own --driver-opt network=host >/dev/null
+printf '[registry."registry.test"]\nca = ["%s"]\n' "$bundle" >buildkitd.toml
+docker buildx create --name hosted --use --driver docker-container --driver-opt image=buildkit.test/own --driver-opt network=host \
+	--driver-opt env.HTTPS_PROXY="$url" --buildkitd-config buildkitd.toml >/dev/null
 builds docker buildx build --load
+behind docker buildx build -f from app >out 2>err || fail "$(<err)"
 docker buildx rm hosted 2>/dev/null
 works buildx-container "$(engine_version github.com/docker/buildx)"
 
