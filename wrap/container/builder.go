@@ -65,9 +65,12 @@ func building(c *profiles.Contained, w profiles.World, key string) (string, *bui
 	}
 	flag, _ := profiles.LastFlag(slices.Concat(c.Engine, c.Flags), c.Container.Builders...)
 	name := cmp.Or(flag.Value, variable(c.Container.Builders, w))
-	// What is in use counts for "docker buildx build" alone, unless "docker build"
-	// is an alias of it ("docker buildx install").
-	if name == "" && (strings.HasPrefix(c.Verb, "buildx ") || configured(c, w).Aliases["builder"] == "buildx") {
+	// "docker build" is buildx by an alias ("docker buildx install"), or where the
+	// client has no BuildKit of its own. What is in use then counts for the alias
+	// alone.
+	buildx := strings.HasPrefix(c.Verb, "buildx ") || configured(c, w).Aliases["builder"] == "buildx"
+	switch {
+	case buildx && name == "":
 		var use struct {
 			Key, Name string
 			Global    bool
@@ -77,6 +80,8 @@ func building(c *profiles.Contained, w profiles.World, key string) (string, *bui
 		}
 		sum := sha256.Sum256([]byte(key))
 		name = cmp.Or(name, string(read("defaults", hex.EncodeToString(sum[:])[:20])))
+	case !buildx && name != "" && c.Container.Builtin.Holds(version(c, w)):
+		return "", nil
 	}
 	b := &builder{}
 	if name == "" || json.Unmarshal(read("instances", strings.ToLower(name)), b) != nil {

@@ -197,11 +197,7 @@ func (in *Input) canMount(edits *wrap.Container) bool {
 			return false
 		}
 	}
-	program := in.World.LookPath(c.Command)
-	if program == "" {
-		return false
-	}
-	version := in.World.Version(program, c.Version)
+	version := version(c, in.World)
 	if c.Container.Builtin.Holds(version) {
 		edits.Env = []env.Edit{{Name: c.Container.BuildKit, Value: "1", Reason: "only BuildKit can give a build's steps roots that the image does not keep"}}
 		return true
@@ -210,6 +206,15 @@ func (in *Input) canMount(edits *wrap.Container) bool {
 		file := in.World.Resolve(place)
 		return file != "" && in.World.Exists(file)
 	})
+}
+
+// version is the client's, "" when it does not tell.
+func version(c *profiles.Contained, w profiles.World) string {
+	program := w.LookPath(c.Command)
+	if program == "" {
+		return ""
+	}
+	return w.Version(program, c.Version)
 }
 
 // dockerfile reads the one that the build is to be made from. It has no name
