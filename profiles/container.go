@@ -22,9 +22,15 @@ type Container struct {
 	Network []string `toml:"network"`
 	// Hosts are the flags and variables that hold an engine's address, Contexts
 	// those that name one which the configuration in the directory Config knows.
+	// Socket is where the engine is when none is given.
 	Hosts    []string `toml:"hosts"`
 	Contexts []string `toml:"contexts"`
 	Config   []string `toml:"config"`
+	Socket   string   `toml:"socket"`
+	// Builders are the flags and variables that name a builder of buildx, which
+	// keeps them in the first directory of BuilderConfig that is known.
+	Builders      []string `toml:"builders"`
+	BuilderConfig []string `toml:"builder_config"`
 	// Dockerfiles are what a build reads where none is named, the first that is
 	// there.
 	Dockerfiles []string `toml:"dockerfiles"`

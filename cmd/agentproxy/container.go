@@ -34,8 +34,8 @@ own that is to work without exec, a step asks so:
   ARG SSL_CERT_FILE=/run/agentproxy-ca-bundle.crt
   RUN --mount=type=secret,id=agentproxy-ca-bundle.crt,mode=0444,target=/run/agentproxy-ca-bundle.crt curl …
 
-An engine on another machine, in a virtual machine, or Docker without root cannot
-reach this machine's tunnel.`,
+An engine on another machine, in a virtual machine, or with a network of its own
+cannot reach this machine's tunnel; for some of these the answer names another.`,
 		define: func(flags *pflag.FlagSet) action {
 			var c containerArgs
 			c.define(flags)

@@ -63,7 +63,8 @@ const stateName = "containers"
 func Prepare(ctx context.Context, in Input) (*Share, error) {
 	c := in.Contained
 	share := &Share{Edits: wrap.Container{Behind: c.At}}
-	if why := outOfReach(c, in.World); why != "" {
+	builder, why := reach(c, in.World)
+	if why != "" {
 		share.Edits.Never = path.Base(c.Command) + ": " + why
 		return share, nil
 	}
@@ -74,7 +75,7 @@ func Prepare(ctx context.Context, in Input) (*Share, error) {
 		return share, nil
 	}
 	if c.Builds {
-		return share, in.build(share)
+		return share, in.build(share, builder)
 	}
 	return share, in.run(ctx, share)
 }
@@ -133,9 +134,12 @@ func (in *Input) proxies(flag string) []string {
 // build hands a build the proxy as arguments that need no ARG and leave nothing
 // behind, and its steps the files as secrets, in a copy of the Dockerfile that
 // asks for them.
-func (in *Input) build(share *Share) error {
+func (in *Input) build(share *Share, by *builder) error {
 	edits := &share.Edits
-	edits.Insert = append(in.network(), in.proxies("--build-arg=")...)
+	if by == nil {
+		edits.Insert = in.network()
+	}
+	edits.Insert = append(edits.Insert, in.proxies("--build-arg=")...)
 	edits.Reason = "the steps reach the tunnel on this machine's loopback; these arguments need no ARG and leave nothing in the image"
 	if !in.canMount(edits) {
 		edits.Never = path.Base(in.Contained.Command) + ": this builder's steps can be given no roots from outside: use BuildKit (the buildx plugin, and not DOCKER_BUILDKIT=0)"
@@ -198,11 +202,7 @@ func (in *Input) canMount(edits *wrap.Container) bool {
 			return false
 		}
 	}
-	program := in.World.LookPath(c.Command)
-	if program == "" {
-		return false
-	}
-	version := in.World.Version(program, c.Version)
+	version := version(c, in.World)
 	if c.Container.Builtin.Holds(version) {
 		edits.Env = []env.Edit{{Name: c.Container.BuildKit, Value: "1", Reason: "only BuildKit can give a build's steps roots that the image does not keep"}}
 		return true
@@ -211,6 +211,15 @@ func (in *Input) canMount(edits *wrap.Container) bool {
 		file := in.World.Resolve(place)
 		return file != "" && in.World.Exists(file)
 	})
+}
+
+// version is the client's, "" when it does not tell.
+func version(c *profiles.Contained, w profiles.World) string {
+	program := w.LookPath(c.Command)
+	if program == "" {
+		return ""
+	}
+	return w.Version(program, c.Version)
 }
 
 // dockerfile reads the one that the build is to be made from. It has no name

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -106,6 +108,23 @@ func TestOutOfReach(t *testing.T) {
 		"/home/.docker/contexts/meta/" + hex.EncodeToString(sum[:]) + "/meta.json": `{"Endpoints":{"docker":{"Host":"tcp://far.test:2376"}}}`,
 		"/home/.docker/config.json": `{"currentContext":"far"}`,
 	}
+	buildx := t.TempDir()
+	for _, name := range []string{"instances", "defaults"} {
+		if err := os.Mkdir(filepath.Join(buildx, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range map[string]string{
+		"current":           `{"Key":"unix:///var/run/docker.sock","Name":"boxed"}`,
+		"instances/boxed":   `{"Name":"boxed","Driver":"docker-container","Nodes":[{"Endpoint":"unix:///var/run/docker.sock"}]}`,
+		"instances/hosted":  `{"Name":"hosted","Driver":"docker-container","Nodes":[{"Endpoint":"default","DriverOpts":{"network":"host"}}]}`,
+		"instances/cluster": `{"Name":"cluster","Driver":"kubernetes","Nodes":[{}]}`,
+		"instances/remote":  `{"Name":"remote","Driver":"remote","Nodes":[{"Endpoint":"unix:///run/buildkit/buildkitd.sock"}]}`,
+	} {
+		if err := os.WriteFile(filepath.Join(buildx, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range []struct {
 		line    string
 		files   map[string]string
@@ -118,15 +137,25 @@ func TestOutOfReach(t *testing.T) {
 		{"docker --context far run x", far, "DOCKER_HOST=unix:///var/run/docker.sock", "tcp://far.test:2376"},
 		{"docker --context default run x", far, "", ""},
 		{"docker run x", nil, "DOCKER_CONTEXT=gone", `"gone" names`},
-		{"docker run x", nil, "DOCKER_HOST=unix:///run/user/1000/docker.sock", "rootless"},
+		{"docker run x", nil, "DOCKER_HOST=unix:///run/user/1000/docker.sock", "network of its own"},
 		{"docker run x", nil, "DOCKER_HOST=unix:///home/.docker/desktop/docker.sock", "virtual machine"},
 		{"docker run -c 512 x", nil, "", ""},
+		{"docker build .", nil, "", ""},
+		{"docker buildx build .", nil, "", `builder "boxed" is a container`},
+		{"docker buildx build .", nil, "DOCKER_HOST=unix:///other.sock", ""},
+		{"docker buildx build --builder default .", nil, "", ""},
+		{"docker build .", nil, "BUILDX_BUILDER=boxed", "use --builder=default"},
+		{"docker buildx --builder Hosted build .", nil, "", ""},
+		{"docker build --builder=cluster .", nil, "", "(kubernetes) is not on this machine"},
+		{"docker build --builder remote .", nil, "", ""},
+		{"docker build --builder far .", far, "", "tcp://far.test:2376"},
+		{"docker run --builder boxed x", nil, "", ""},
 		{"podman run x", nil, "CONTAINER_HOST=ssh://core:secret@localhost:1/run/podman.sock", "ssh://localhost:1/"},
 		{"podman run x", nil, "CONTAINER_HOST=unix:///run/user/1000/podman/podman.sock", ""},
 		{"podman --connection vm run x", nil, "", `"vm" names`},
 	} {
-		contained, w := surveyed(t, c.line, c.files, c.environ)
-		got := outOfReach(contained, w)
+		contained, w := surveyed(t, c.line, c.files, c.environ, "BUILDX_CONFIG="+buildx)
+		_, got := reach(contained, w)
 		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) || strings.Contains(got, "secret") {
 			t.Errorf("%s, %s: %q, want %q", c.line, c.environ, got, c.want)
 		}

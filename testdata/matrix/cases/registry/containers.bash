@@ -61,6 +61,14 @@ runs() {
 		agentproxy exec -- "$@" run --rm probe sh -c 'echo "${JAVA_TOOL_OPTIONS% -Djavax.net.ssl.trustStoreP*}"'
 }
 
+# as_others COMMAND...: do a step and a container fetch that are another user's?
+as_others() {
+	printf 'FROM probe\nUSER 65534\nRUN curl -sS https://other.canary.agentproxy.test/\n' >other
+	agentproxy exec -- "$@" build -f other app >out 2>err || fail "$(tail -n 25 out err)"
+	grep -q "the canary sings" out err || fail "$(tail -n 25 out err)"
+	prints "the canary sings" agentproxy exec -- "$@" run --rm --user 65534 probe
+}
+
 # blames CLASS COMMAND...: does it fail, and is that the class?
 blames() {
 	if agentproxy exec --verdict-file verdict -- "${@:2}" >out 2>err; then fail "it works: ${*:2}"; fi
@@ -73,6 +81,7 @@ start_docker
 builds docker
 kept docker
 runs docker
+as_others docker
 version=$(docker version --format '{{.Server.Version}}')
 works docker-build "${version%%+*}"
 works docker-run "${version%%+*}"
@@ -101,21 +110,12 @@ says err 'daemon'
 
 # --- Podman -----------------------------------------------------------------
 
-# Podman and Buildah write into the case's directory, and have the control groups that they want.
-mkdir bin
-for engine in podman buildah; do
-	printf '#!/bin/bash\nexec %q %q --storage-driver=overlay --root=%q --runroot=%q "$@"\n' "$here/apart" "$(command -v "$engine")" "$PWD/storage" "$PWD/run" >"bin/$engine"
-done
-chmod +x bin/*
-# More open files than a machine may allow are the default.
-printf '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n' >containers.conf
-export CONTAINERS_CONF=$PWD/containers.conf
-PATH=$PWD/bin:$PATH
-trap 'podman rmi --all --force >/dev/null 2>&1; clean_up' EXIT
+own_podman
 configure </dev/null
 builds podman
 kept podman
 runs podman
+as_others podman
 blames proxy_bypassed podman run --rm -e https_proxy= -e HTTPS_PROXY= probe curl -sS https://x.canary.agentproxy.test/
 works podman-build "$(podman --version | cut -d' ' -f3)"
 works podman-run "$(podman --version | cut -d' ' -f3)"
