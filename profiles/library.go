@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -27,9 +28,9 @@ type Library struct {
 	places []fs.FS
 	dirs   []string // their names, for messages
 	parsed map[string]*Profile
-	// tools are, for each place, the profiles by their commands; nil before the
-	// first look.
-	tools []map[string]string
+	// commands are, for each place, the profiles by their commands. They are read
+	// once: a script may start a thousand. No profile is parsed for it.
+	commands func() []map[string]string
 }
 
 // Open returns the library with the user's profiles in dir, which need not
@@ -44,6 +45,7 @@ func Open(dir string) *Library {
 		l.places = []fs.FS{os.DirFS(dir), tools}
 		l.dirs = []string{dir, ""}
 	}
+	l.commands = sync.OnceValue(l.readCommands)
 	return l
 }
 
@@ -162,10 +164,10 @@ func (l *Library) Commands() []string {
 	return slices.Compact(names)
 }
 
-// commands reads the profiles' lines of commands, once: a script may start a
-// thousand. No profile is parsed for it.
-func (l *Library) commands() []map[string]string {
-	for _, place := range l.places[len(l.tools):] {
+// readCommands reads the profiles' lines of commands.
+func (l *Library) readCommands() []map[string]string {
+	var all []map[string]string
+	for _, place := range l.places {
 		tools := map[string]string{}
 		files, _ := fs.ReadDir(place, ".")
 		for _, f := range files {
@@ -179,9 +181,9 @@ func (l *Library) commands() []map[string]string {
 				}
 			}
 		}
-		l.tools = append(l.tools, tools)
+		all = append(all, tools)
 	}
-	return l.tools
+	return all
 }
 
 // beginning is as much of a file as holds its line of commands.

@@ -125,6 +125,7 @@ func (l *Library) SurveyShell(text string, w World) (*Survey, error) {
 
 func (l *Library) survey(w World, walk func(*finder) error) (*Survey, error) {
 	f := finder{library: l, world: w, survey: &Survey{}}
+	go l.commands() // while the base is parsed
 	base, err := l.Named(BaseName)
 	if err != nil {
 		return nil, err

@@ -79,8 +79,10 @@ func Attach(ctx context.Context, o Options) (*Tunnel, error) {
 	}
 	defer release()
 	// Somebody else may have started it while we waited for the lock.
-	if t := w.look(ctx, dir.Path); t != nil {
-		return t, nil
+	for _, t := range w.recorded(dir.Path) {
+		if t.alive(ctx) {
+			return t, nil
+		}
 	}
 	t, err := w.start(ctx, dir.Path)
 	if err != nil {
@@ -230,28 +232,27 @@ func (w *wanted) identity() (string, error) {
 }
 
 func (w *wanted) find(ctx context.Context) (*Tunnel, error) {
-	if w.ours != nil {
-		return w.ours, nil
-	}
-	for _, dir := range w.dirs {
-		if t := w.look(ctx, dir); t != nil {
+	for _, t := range w.recorded(w.dirs...) {
+		if t == w.ours || t.alive(ctx) {
 			return t, nil
 		}
 	}
 	return nil, ErrNone
 }
 
-// look returns the tunnel in dir if it lives.
-func (w *wanted) look(ctx context.Context, dir string) *Tunnel {
-	r, err := rundir.Read(dir, w.key)
-	if err != nil {
-		return nil
+// recorded returns the tunnels of which there are records in the directories,
+// whether they live or not.
+func (w *wanted) recorded(dirs ...string) []*Tunnel {
+	if w.ours != nil {
+		return []*Tunnel{w.ours}
 	}
-	t := &Tunnel{Dir: dir, Record: r}
-	if !t.alive(ctx) {
-		return nil
+	var list []*Tunnel
+	for _, dir := range dirs {
+		if r, err := rundir.Read(dir, w.key); err == nil {
+			list = append(list, &Tunnel{Dir: dir, Record: r})
+		}
 	}
-	return t
+	return list
 }
 
 // start spawns the daemon and waits until it is ready. The lock is held.

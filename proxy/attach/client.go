@@ -144,23 +144,35 @@ type Run struct {
 // Enter attaches a run to the tunnel for the options, started if need be. A
 // tunnel that leaves between being found and being entered is replaced.
 func Enter(ctx context.Context, o Options, id string) (*Tunnel, *Run, error) {
+	w, err := resolve(ctx, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	enter := func(t *Tunnel) (*Run, error) {
+		res, conn, err := t.join(ctx, id)
+		if err != nil {
+			return nil, fmt.Errorf("attach to the tunnel on port %d: %w", t.Record.Port, err)
+		}
+		r := &Run{ID: id, options: o, done: make(chan struct{}), tunnels: make(chan *Tunnel, 1)}
+		r.tunnels <- t
+		go r.keep(t, res, conn)
+		return r, nil
+	}
+	for _, t := range w.recorded(w.dirs...) { // that it lets us in shows that it lives
+		if r, err := enter(t); err == nil {
+			return t, r, nil
+		}
+	}
 	for try := 1; ; try++ {
 		t, err := Attach(ctx, o)
 		if err != nil {
 			return nil, nil, err
 		}
-		res, conn, err := t.join(ctx, id)
-		if err != nil && try < 3 {
-			time.Sleep(50 * time.Millisecond)
-			continue
+		r, err := enter(t)
+		if err == nil || try == 3 {
+			return t, r, err
 		}
-		if err != nil {
-			return nil, nil, fmt.Errorf("attach to the tunnel on port %d: %w", t.Record.Port, err)
-		}
-		r := &Run{ID: id, options: o, done: make(chan struct{}), tunnels: make(chan *Tunnel, 1)}
-		r.tunnels <- t
-		go r.keep(t, res, conn)
-		return t, r, nil
+		time.Sleep(50 * time.Millisecond)
 	}
 }
 
