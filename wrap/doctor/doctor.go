@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"os/exec"
+	"regexp"
 	"strings"
 	"time"
 
@@ -43,7 +44,7 @@ type Row struct {
 	Verdict Verdict `json:"verdict"`
 	// Fix is the one line that mends it.
 	Fix string `json:"fix,omitempty"`
-	// Said is the last line that the tool printed, when it did not work.
+	// Said is what the tool printed about it, one line, when it did not work.
 	Said string `json:"said,omitempty"`
 	// Online is what came of trying the tool's own registry; nil when that was
 	// not asked for, or the tool has none.
@@ -55,7 +56,7 @@ type Online struct {
 	Works bool `json:"works"`
 	// Hosts were reached through the tunnel.
 	Hosts []string `json:"hosts,omitempty"`
-	// Why it does not work: the tunnel's reason, else the tool's last line.
+	// Why it does not work: the tunnel's reason, else what the tool said.
 	Why string `json:"why,omitempty"`
 }
 
@@ -74,7 +75,7 @@ func JudgeOnline(o Outcome, seen *status.Evidence) *Online {
 	case !o.OK && len(seen.Failures) > 0:
 		online.Why = seen.Failures[0].Error()
 	case !o.OK:
-		online.Why = lastLine(o.Output)
+		online.Why = said(o.Output)
 	case len(online.Hosts) == 0 && seen.Unattributed == 0:
 		online.Why = "it went past the tunnel, or asked nobody"
 	default:
@@ -123,8 +124,16 @@ func (t *tail) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-// lastLine is the last that says something.
-func lastLine(output string) string {
+// complaint finds lines that say what went wrong: the last of them says more than
+// the end of a stack trace, or a hint.
+var complaint = regexp.MustCompile(`(?im)^.*\b(?:\w*error|\w*exception|fail(?:ed|ure)?|cannot|could not|unable|denied|refused|not found|problem)\b.*$`)
+
+// said is the line of a tool's output that tells most.
+func said(output string) string {
+	lines := complaint.FindAllString(output, -1)
+	if len(lines) > 0 {
+		return strings.TrimSpace(lines[len(lines)-1])
+	}
 	output = strings.TrimSpace(output)
 	return strings.TrimSpace(output[strings.LastIndexByte(output, '\n')+1:])
 }
@@ -140,7 +149,7 @@ type Seen struct {
 // Judge fills in what a trial shows of a tool. What stands against it in its
 // settings is the fix, else the advice that there is for the class of failure.
 func Judge(row *Row, seen Seen, p wrap.Plan, advice func(profiles.Class) string) {
-	row.Said = lastLine(seen.Output)
+	row.Said = said(seen.Output)
 	plain := false
 	for _, f := range seen.Failures {
 		plain = plain || f.Kind == status.PlainHTTP

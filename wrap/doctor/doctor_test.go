@@ -38,7 +38,7 @@ func TestJudge(t *testing.T) {
 		if row.Verdict != c.verdict || !strings.Contains(row.Fix, c.fix) || c.fix == "" && row.Fix != "" {
 			t.Errorf("%s: %+v", name, row)
 		}
-		if row.Verdict != Works && row.Said != lastLine(c.seen.Output) {
+		if row.Verdict != Works && row.Said != said(c.seen.Output) {
 			t.Errorf("%s: said %q", name, row.Said)
 		}
 	}
@@ -47,11 +47,24 @@ func TestJudge(t *testing.T) {
 func TestTry(t *testing.T) {
 	dir := t.TempDir()
 	plan := wrap.Plan{Argv: []string{"sh", "-c", "pwd; echo $A; cat; yes line | head -c 200000; echo end >&2; exit 3"}, Environ: append(os.Environ(), "A=a")}
-	if o := Try(t.Context(), plan, dir); !o.Finished || o.OK || len(o.Output) > outputLimit || lastLine(o.Output) != "end" {
-		t.Errorf("%d bytes, finished %v, content %v, end %q", len(o.Output), o.Finished, o.OK, lastLine(o.Output))
+	if o := Try(t.Context(), plan, dir); !o.Finished || o.OK || len(o.Output) > outputLimit || said(o.Output) != "end" {
+		t.Errorf("%d bytes, finished %v, content %v, end %q", len(o.Output), o.Finished, o.OK, said(o.Output))
 	}
 	if o := Try(t.Context(), wrap.Plan{Argv: []string{filepath.Join(dir, "none")}}, dir); !o.Finished || o.OK {
 		t.Error("a program that is not there does not hang")
+	}
+}
+
+func TestSaid(t *testing.T) {
+	for output, want := range map[string]string{
+		"usage: tool\n": "usage: tool", "": "",
+		"Error: Cannot find module '/gone.js'\n    at main:1\n\nNode.js v20.20.2\n":                       "Error: Cannot find module '/gone.js'",
+		"curl: (60) SSL certificate problem: unable to get it\nMore: http://x\n\nplease visit the page\n": "curl: (60) SSL certificate problem: unable to get it",
+		"Caused by: a.b.CertPathBuilderException: no path\r\n\t... 30 more\n":                             "Caused by: a.b.CertPathBuilderException: no path",
+	} {
+		if got := said(output); got != want {
+			t.Errorf("%q: %q", output, got)
+		}
 	}
 }
 
