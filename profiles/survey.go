@@ -15,8 +15,8 @@ import (
 type World struct {
 	Environ   []string
 	Home, Dir string
-	// LookPath returns the program that a name stands for, links resolved, ""
-	// when there is none.
+	// LookPath returns the program that a name stands for, links to a program of
+	// the same name resolved, "" when there is none.
 	LookPath func(name string) string
 	Exists   func(path string) bool
 	// ReadFile returns the beginning of a file, 64 KiB at most.

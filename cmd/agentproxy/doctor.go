@@ -332,7 +332,7 @@ func (d *doctorRun) try(ctx context.Context, p patient, trial string) (doctor.Ro
 		return row, err
 	}
 	defer attached.Close()
-	err = d.inDirectory(ctx, p, &profiles.Canary{Args: c.Online}, trial, func(plan wrap.Plan, dir string) error {
+	err = d.inDirectory(ctx, p, &profiles.Canary{Args: c.Online, Files: c.Files}, trial, func(plan wrap.Plan, dir string) error {
 		outcome := doctor.Try(ctx, plan, dir)
 		seen, err := attached.Evidence(ctx)
 		if err == nil {

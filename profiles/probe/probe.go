@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/agentproxy/agentproxy/profiles"
@@ -46,12 +47,17 @@ func (m *Machine) World(home, dir string) profiles.World {
 	}
 }
 
+// lookPath leaves a link to a program of another name as it is: such a program
+// (rustup, busybox, volta) does what the name says that it is called by.
 func (m *Machine) lookPath(name string) string {
 	path, ok := m.paths[name]
 	if !ok {
 		path, _ = exec.LookPath(name)
 		if real, err := filepath.EvalSymlinks(path); path != "" && err == nil {
-			path, _ = filepath.Abs(real)
+			if strings.HasPrefix(filepath.Base(real), filepath.Base(path)) {
+				path = real
+			}
+			path, _ = filepath.Abs(path)
 		}
 		m.paths[name] = path
 	}

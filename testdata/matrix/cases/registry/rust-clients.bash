@@ -21,6 +21,8 @@ fetches() {
 }
 fetches crate 'itoa = "1"'
 works cargo "$version"
+agentproxy doctor --online cargo >doctor.out || fail "$(<doctor.out)"
+says doctor.out "✓ online: "
 fetches git 'dependency = { git = "https://git.test/git/dependency.git" }'
 works cargo-git-dep "$version"
 fetches ssh 'dependency = { git = "ssh://git@git.test/git/dependency.git" }'
