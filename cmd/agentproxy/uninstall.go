@@ -69,6 +69,7 @@ func uninstall(ctx context.Context) error {
 var ours = []string{
 	"agent-proxy-ca.*", "ca-bundle*", "java-truststore*", "endpoint-*", "daemon-*.log*", "pulse*", "lock", "audit.log*",
 	"versions.json", "learned.json", "verdicts.json", "README.md", "wgetrc*", "files", "preload", "nss", "trust",
+	"containers", "shells-*", shimsName, agentShellName,
 }
 
 func removeState() error {
@@ -79,6 +80,10 @@ func removeState() error {
 	entries, err := os.ReadDir(dir.Path)
 	if err != nil {
 		return err
+	}
+	script := filepath.Join(dir.Path, agentShellName)
+	if _, err := os.Stat(script); err == nil {
+		fmt.Printf("agents whose settings name %s (agentproxy hook) need that taken out: it is removed\n", script)
 	}
 	left := 0
 	for _, e := range entries {
