@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/binary"
 	"errors"
+	"io"
 	"os"
 	"unicode/utf16"
 
@@ -39,11 +40,21 @@ func keystore(raw []byte) [][]byte {
 // Locked tells that a file is a keystore whose certificates a password hides
 // that is none of the usual ones.
 func Locked(path string) bool {
-	raw, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return false
 	}
-	certs, _, err := ReadKeystore(raw, UsualPasswords)
+	defer f.Close()
+	// Most are PEM, and a JKS hides nothing: neither is worth the reading.
+	first := make([]byte, 1)
+	if n, _ := f.Read(first); n == 0 || first[0] != asn1Sequence {
+		return false
+	}
+	rest, err := io.ReadAll(f)
+	if err != nil {
+		return false
+	}
+	certs, _, err := ReadKeystore(append(first, rest...), UsualPasswords)
 	return errors.Is(err, ErrPassword) && len(certs) == 0
 }
 
