@@ -127,9 +127,9 @@ func (l *Library) Words(name string) (Words, error) {
 	return words, nil
 }
 
-// unversioned is a command's name without a version at its end: python for
+// Unversioned is a command's name without a version at its end: python for
 // python3.13.
-func unversioned(name string) string {
+func Unversioned(name string) string {
 	bare := strings.TrimRight(name, "0123456789.")
 	if !strings.ContainsAny(name[len(bare):], "0123456789") {
 		return name
@@ -141,7 +141,7 @@ func unversioned(name string) string {
 // nil when none does. The name as it is comes first, then without a version.
 func (l *Library) ForCommand(command string) (*Profile, error) {
 	name := path.Base(command)
-	for _, name := range []string{name, unversioned(name)} {
+	for _, name := range []string{name, Unversioned(name)} {
 		if name == "" {
 			continue
 		}

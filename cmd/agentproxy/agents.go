@@ -32,7 +32,6 @@ type codingAgent struct {
 // toolCall is what agents tell their hooks on stdin.
 type toolCall struct {
 	Event string         `json:"hook_event_name"`
-	Tool  string         `json:"tool_name"`
 	Input map[string]any `json:"tool_input"`
 }
 

@@ -108,7 +108,7 @@ func (d *doctorRun) run(ctx context.Context, tools []string) error {
 	} else {
 		printDoctor(os.Stdout, found)
 	}
-	if len(found.CA) > 0 || found.Upstream != nil && !found.Upstream.Answers || slices.ContainsFunc(found.Tools, func(r doctor.Row) bool { return r.Verdict != doctor.Works || r.Online != nil && !r.Online.Works }) {
+	if !found.well() {
 		return errUnwell
 	}
 	return nil
@@ -118,24 +118,22 @@ func (d *doctorRun) run(ctx context.Context, tools []string) error {
 type examination struct {
 	Tools []doctor.Row `json:"tools"`
 	// Upstream is nil when the egress is our own.
-	Upstream *upstreamFound `json:"upstream,omitempty"`
+	Upstream *doctor.Upstream `json:"upstream,omitempty"`
 	// CA are the defects of the authorities that sign in the tunnel: ours, and
 	// those of an upstream.
 	CA []ca.Finding `json:"ca,omitempty"`
 }
 
-// upstreamFound is what came of asking the upstream egress for a tunnel.
-type upstreamFound struct {
-	URL     string `json:"url"`
-	Answers bool   `json:"answers"`
-	Why     string `json:"why,omitempty"`
-	Fix     string `json:"fix,omitempty"`
+func (e examination) well() bool {
+	return len(e.CA) == 0 && (e.Upstream == nil || e.Upstream.Answers) && !slices.ContainsFunc(e.Tools, func(r doctor.Row) bool {
+		return r.Verdict != doctor.Works || r.Online != nil && !r.Online.Works
+	})
 }
 
 // upstream looks past the canary, which is on this side of the upstream egress,
 // for an origin that there is none of (RFC 6761 §6.4): an upstream that says so
 // is well.
-func (d *doctorRun) upstream(ctx context.Context) (*upstreamFound, error) {
+func (d *doctorRun) upstream(ctx context.Context) (*doctor.Upstream, error) {
 	if d.tunnel.Record.Upstream == "" {
 		return nil, nil
 	}
@@ -147,13 +145,7 @@ func (d *doctorRun) upstream(ctx context.Context) (*upstreamFound, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := &upstreamFound{URL: d.tunnel.Record.Upstream, Answers: true}
-	for _, f := range failures {
-		if f.Kind == status.UpstreamUnreachable || f.Kind == status.ProxyAuthRequired {
-			found.Answers, found.Why, found.Fix = false, f.Detail, f.Advice
-		}
-	}
-	return found, nil
+	return doctor.JudgeUpstream(d.tunnel.Record.Upstream, failures), nil
 }
 
 func defects(t *attach.Tunnel) ([]ca.Finding, error) {
@@ -267,13 +259,8 @@ func (p patient) commands() []string {
 // canBe says whether the trial is for a command of the profile's, which may have
 // a directory and a version in its name.
 func (p patient) canBe(command string) bool {
-	name := filepath.Base(command)
-	for _, c := range p.commands() {
-		if version, ok := strings.CutPrefix(name, strings.TrimRight(c, "0123456789")); ok && strings.Trim(version, "0123456789.-") == "" {
-			return onPath(command)
-		}
-	}
-	return false
+	name := profiles.Unversioned(filepath.Base(command))
+	return onPath(command) && slices.ContainsFunc(p.commands(), func(c string) bool { return profiles.Unversioned(c) == name })
 }
 
 func onPath(command string) bool {

@@ -84,6 +84,25 @@ func JudgeOnline(o Outcome, seen *status.Evidence) *Online {
 	return online
 }
 
+// Upstream is what came of asking the upstream egress for a tunnel.
+type Upstream struct {
+	URL     string `json:"url"`
+	Answers bool   `json:"answers"`
+	Why     string `json:"why,omitempty"`
+	Fix     string `json:"fix,omitempty"`
+}
+
+// JudgeUpstream says so, from what the tunnel noted about the attempt. A refusal
+// is an answer.
+func JudgeUpstream(url string, failures []*status.Failure) *Upstream {
+	for _, f := range failures {
+		if f.Kind == status.UpstreamUnreachable || f.Kind == status.ProxyAuthRequired {
+			return &Upstream{URL: url, Why: f.Detail, Fix: f.Advice}
+		}
+	}
+	return &Upstream{URL: url, Answers: true}
+}
+
 // patience is how long a tool may take.
 const patience = 20 * time.Second
 

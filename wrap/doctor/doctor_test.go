@@ -55,6 +55,15 @@ func TestTry(t *testing.T) {
 	}
 }
 
+func TestJudgeUpstream(t *testing.T) {
+	for kind, answers := range map[status.Kind]bool{status.UpstreamUnreachable: false, status.ProxyAuthRequired: false, status.ConnectRejected: true} {
+		got := JudgeUpstream("http://corp.test:3128", []*status.Failure{{Kind: kind, Detail: "why", Advice: "fix"}})
+		if got.Answers != answers || !answers && (got.Why != "why" || got.Fix != "fix") {
+			t.Errorf("%s: %+v", kind, got)
+		}
+	}
+}
+
 func TestSaid(t *testing.T) {
 	for output, want := range map[string]string{
 		"usage: tool\n": "usage: tool", "": "",

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/agentproxy/agentproxy/profiles"
 )
@@ -63,7 +64,7 @@ func (s Site) Argv(command string, c *profiles.Canary) []string {
 	if len(c.Instead) == 0 {
 		argv = append(argv, command)
 	}
-	for _, t := range append(c.Instead[:len(c.Instead):len(c.Instead)], c.Args...) {
+	for _, t := range slices.Concat(c.Instead, c.Args) {
 		argv = append(argv, t.Expand(s.Fact))
 	}
 	return argv
