@@ -4,6 +4,7 @@ package idle
 
 import (
 	"net"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,3 +12,6 @@ import (
 // HungUp tells, without waiting, whether the connection is gone. A peer that
 // has only closed its side is not noticed on this system.
 func HungUp(c net.Conn) bool { return poll(c, unix.POLLHUP) }
+
+// Moved reports nothing on this system.
+func Moved(net.Conn, time.Duration) bool { return false }

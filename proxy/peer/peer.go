@@ -8,14 +8,18 @@ import (
 	"net/netip"
 )
 
-// ErrUnknown is returned where the system cannot say, or the socket has gone.
+// ErrUnknown is returned where the system cannot say.
 var ErrUnknown = errors.New("the owner of the connection is not known")
+
+// ErrGone is returned where the system could say, and the socket is no more, or no
+// process's any more: whose it was cannot be told.
+var ErrGone = errors.New("the client has gone")
 
 // Socket is the peer's end of a connection.
 type Socket struct {
 	// UID is the numeric user that owns it.
 	UID int
-	// Inode identifies it in /proc; 0 when its process has let it go.
+	// Inode identifies it in /proc.
 	Inode uint32
 }
 

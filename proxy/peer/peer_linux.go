@@ -3,6 +3,7 @@ package peer
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,24 +12,38 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// Lookup asks the kernel by sock_diag(7) for the owner of the peer's socket.
-func Lookup(c net.Conn) (Socket, error) {
+// Lookup asks the kernel by sock_diag(7) for the owner of the peer's socket. A
+// kernel that has ever answered can tell: then there is no ErrUnknown any more.
+func Lookup(c net.Conn) (Socket, error) { return diag.ask(c) }
+
+func (d *diagnoser) ask(c net.Conn) (Socket, error) {
 	local, remote, ok := addrs(c)
 	if !ok {
 		return Socket{}, ErrUnknown
 	}
-	return diag.lookup(local, remote)
+	s, err := d.lookup(local, remote)
+	if errors.Is(err, ErrUnknown) && d.answers.Load() {
+		if s, err = d.lookup(local, remote); errors.Is(err, ErrUnknown) {
+			err = ErrGone
+		}
+	}
+	return s, err
 }
 
 // diagnoser holds one netlink socket; requests are answered in order.
 type diagnoser struct {
 	mu sync.Mutex
 	fd int // 0 when not open
+	// answers is true once the kernel has answered about a connection.
+	answers atomic.Bool
+	// given is true when fd is of another network namespace: no other can be opened.
+	given bool
 }
 
 var diag diagnoser
@@ -57,30 +72,51 @@ func (d *diagnoser) lookup(local, remote netip.AddrPort) (Socket, error) {
 		d.close() // an answer that comes later must not be taken for the next one's
 		return Socket{}, ErrUnknown
 	}
-	if n < diagReplyLen || binary.NativeEndian.Uint16(reply[4:]) == unix.NLMSG_ERROR {
+	if n >= unix.NLMSG_HDRLEN+4 && binary.NativeEndian.Uint16(reply[4:]) == unix.NLMSG_ERROR {
+		errno := -int32(binary.NativeEndian.Uint32(reply[unix.NLMSG_HDRLEN:]))
+		if unix.Errno(errno) == unix.ENOENT {
+			d.answers.Store(true)
+			return Socket{}, ErrGone
+		}
 		return Socket{}, ErrUnknown
 	}
-	return Socket{
+	if n < diagReplyLen {
+		return Socket{}, ErrUnknown
+	}
+	d.answers.Store(true)
+	s := Socket{
 		UID:   int(binary.NativeEndian.Uint32(reply[diagUID:])),
 		Inode: binary.NativeEndian.Uint32(reply[diagInode:]),
-	}, nil
+	}
+	if s.Inode == 0 { // what is left of a closed one says user 0, whosever it was
+		return Socket{}, ErrGone
+	}
+	return s, nil
 }
 
 func (d *diagnoser) open() error {
 	if d.fd != 0 {
 		return nil
 	}
+	if d.given {
+		return ErrUnknown
+	}
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
 		return err
 	}
-	limit := unix.NsecToTimeval(int64(200 * time.Millisecond))
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
+	if err := setPatience(fd); err != nil {
 		unix.Close(fd)
 		return err
 	}
 	d.fd = fd
 	return nil
+}
+
+// setPatience has a netlink socket wait no longer for an answer than one may take.
+func setPatience(fd int) error {
+	limit := unix.NsecToTimeval(int64(200 * time.Millisecond))
+	return unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
 }
 
 func (d *diagnoser) close() {
@@ -213,7 +249,7 @@ func Parent(pid int) int {
 // that have the same number one after the other differ in it. "" when it is gone.
 func Started(pid int) string { return stat(pid, 22) }
 
-// Lives tells whether the process that started then is still there.
+// Lives reports whether the process that started then is still there.
 func Lives(pid int, started string) bool { return started != "" && started == Started(pid) }
 
 // stat returns a field of /proc/PID/stat by its number in proc(5), from 3 on.

@@ -39,7 +39,7 @@ func Parent(int) int { return 0 }
 // Started returns "".
 func Started(int) string { return "" }
 
-// Lives tells whether there is a process with this number.
+// Lives reports whether there is a process with this number.
 func Lives(pid int, _ string) bool {
 	err := unix.Kill(pid, 0)
 	return err == nil || err == unix.EPERM

@@ -6,36 +6,40 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/agentproxy/agentproxy/proxy/atomicfile"
 )
 
-// Pulse is a line beside an endpoint record, for shells: they look at it before
+// ShellFile is a line beside an endpoint record, for shells: they look at it before
 // every prompt with nothing but their builtins. It is there while the tunnel is,
 // and holds the port, the time of the last failure in milliseconds, and the
 // process, which tells when the tunnel has crashed.
-type Pulse struct {
+type ShellFile struct {
 	port int
 
 	mu   sync.Mutex
 	file *os.File
 }
 
-// PulsePath is where the pulse of the tunnel with this key is.
-func PulsePath(dir, key string) string { return filepath.Join(dir, "pulse-"+key) }
+// ShellFilePath is where the file of the tunnel with this key is.
+func ShellFilePath(dir, key string) string { return filepath.Join(dir, shellFileName(key)) }
 
-// StartPulse writes the pulse of a tunnel that has just come up.
-func StartPulse(dir, key string, port int) (*Pulse, error) {
-	p := &Pulse{port: port}
-	path := PulsePath(dir, key)
-	if err := WriteFile(path, p.line(time.Time{}), 0o600); err != nil {
+func shellFileName(key string) string { return "shell-state-" + key }
+
+// NewShellFile writes the file of a tunnel that has just come up.
+func NewShellFile(dir, key string, port int) (*ShellFile, error) {
+	p := &ShellFile{port: port}
+	path := ShellFilePath(dir, key)
+	if err := atomicfile.Write(path, p.line(time.Time{}), 0o600); err != nil {
 		return nil, err
 	}
 	var err error
-	p.file, err = os.OpenFile(path, os.O_WRONLY, 0)
+	p.file, err = OpenFile(path, os.O_WRONLY, 0)
 	return p, err
 }
 
 // line is always as long, so that one write replaces another whole.
-func (p *Pulse) line(failed time.Time) []byte {
+func (p *ShellFile) line(failed time.Time) []byte {
 	var at int64
 	if !failed.IsZero() {
 		at = failed.UnixMilli()
@@ -44,15 +48,15 @@ func (p *Pulse) line(failed time.Time) []byte {
 }
 
 // Failed notes when the last failure was.
-func (p *Pulse) Failed(at time.Time) error {
+func (p *ShellFile) Failed(at time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_, err := p.file.WriteAt(p.line(at), 0)
 	return err
 }
 
-// Stop removes the pulse, unless a successor has replaced it.
-func (p *Pulse) Stop() {
+// Stop removes the file, unless a successor has replaced it.
+func (p *ShellFile) Stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	own, err := p.file.Stat()
