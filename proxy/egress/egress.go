@@ -61,6 +61,9 @@ func New(cfg Config) *Egress {
 	return e
 }
 
+// Active is how many requests are under way.
+func (e *Egress) Active() int64 { return e.forward.active.Load() }
+
 // Close stops serving and drops every connection.
 func (e *Egress) Close() {
 	e.h1.close()
@@ -81,7 +84,7 @@ func (e *Egress) Tunnel(ctx context.Context, target string) (net.Conn, error) {
 		return &session{egress: e, target: t}, nil
 	}
 	if d := e.cfg.Policy.Decide(t); !d.Allowed {
-		return nil, denied(t, d)
+		return nil, d.Failure(t)
 	}
 	if _, ok := e.cfg.Policy.Passthrough(t); ok {
 		return e.origins.dialTCP(ctx, t)
@@ -90,11 +93,6 @@ func (e *Egress) Tunnel(ctx context.Context, target string) (net.Conn, error) {
 		return nil, err
 	}
 	return &session{egress: e, target: t}, nil
-}
-
-func denied(t policy.Target, d policy.Decision) *status.Failure {
-	return &status.Failure{TS: status.Now(), Kind: d.Kind, Code: http.StatusForbidden, Host: t.String(),
-		By: "policy", Rule: d.Rule, Detail: d.Reason, Advice: d.Advice}
 }
 
 // clientServer is a net/http server that is fed connections one by one.
@@ -115,10 +113,12 @@ func newClientServer(h http.Handler, p *http.Protocols) *clientServer {
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, clientKey{}, c.(*clientConn))
 		},
+		DisableGeneralOptionsHandler: true, // OPTIONS * is for the origin
+		// The uploads of one client together cannot use up its connection.
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams:          1000,
-			MaxReceiveBufferPerStream:     4 << 20,
-			MaxReceiveBufferPerConnection: 32 << 20,
+			MaxConcurrentStreams:          clientStreams,
+			MaxReceiveBufferPerStream:     clientWindow,
+			MaxReceiveBufferPerConnection: clientStreams * clientWindow,
 		},
 	}
 	go s.server.Serve(s.Listener)
@@ -129,6 +129,14 @@ func (s *clientServer) close() {
 	s.Listener.Close()
 	s.server.Close()
 }
+
+const (
+	// clientStreams is how many requests a client may have under way on one
+	// HTTP/2 connection, clientWindow how many bytes of each it may send ahead.
+	// All windows together stay below 2^31 (RFC 9113 §6.9.1).
+	clientStreams = 1000
+	clientWindow  = 1 << 20
+)
 
 type pipeAddr struct{}
 

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy/egress/wire"
+	"github.com/agentproxy/agentproxy/proxy/handshake"
 	"github.com/agentproxy/agentproxy/proxy/policy"
 	"github.com/agentproxy/agentproxy/proxy/status"
 	"golang.org/x/sync/singleflight"
@@ -144,7 +146,7 @@ func (o *origins) get(ctx context.Context, t policy.Target, protos ...string) (*
 	return o.dialTLS(ctx, t, protos...)
 }
 
-// prefersHTTP1 tells whether a request of an HTTP/1.1 client should go over
+// prefersHTTP1 reports whether a request of an HTTP/1.1 client should go over
 // HTTP/1.1: unless the origin refuses that, or this is the client's first
 // request and only an HTTP/2 connection is there.
 func (o *origins) prefersHTTP1(t policy.Target, first bool) bool {
@@ -168,7 +170,7 @@ func (o *origins) getHTTP1(ctx context.Context, t policy.Target) (*tls.Conn, err
 	o.mu.Unlock()
 	if reluctant {
 		conn.Close()
-		return nil, tlsFailure(t, errNoHTTP1)
+		return nil, tlsFailure(t, handshake.ErrNoHTTP1)
 	}
 	return conn, nil
 }
@@ -180,7 +182,7 @@ func (o *origins) onlyHTTP2(t policy.Target) {
 	o.keep(t).http2Only = true
 }
 
-// wantsClientCert tells whether the target has asked for a client certificate.
+// wantsClientCert reports whether the target has asked for a client certificate.
 func (o *origins) wantsClientCert(t policy.Target) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -221,14 +223,18 @@ func (o *origins) dialTLS(ctx context.Context, t policy.Target, protos ...string
 	if err != nil {
 		return nil, err
 	}
-	tracked := &trackedConn{Conn: raw}
+	tracked, err := wire.New(raw)
+	if err != nil {
+		raw.Close()
+		return nil, dialFailure(t, err, "")
+	}
 	var asked atomic.Bool
 	conn := tls.Client(tracked, &tls.Config{
 		ServerName:       t.Host.String(),
 		RootCAs:          o.cfg.Roots,
 		NextProtos:       protos,
 		MinVersion:       tls.VersionTLS12,
-		VerifyConnection: refuseWeak,
+		VerifyConnection: handshake.RefuseWeak,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			asked.Store(true)
 			return new(tls.Certificate), nil
@@ -239,7 +245,7 @@ func (o *origins) dialTLS(ctx context.Context, t policy.Target, protos ...string
 		switch {
 		case ctx.Err() != nil:
 			return nil, timeout(t, "the TLS handshake with "+raw.RemoteAddr().String(), err)
-		case asked.Load() && rejection(err) != "":
+		case asked.Load() && handshake.Alert(err) != "":
 			return nil, certRequested(t, err)
 		}
 		return nil, tlsFailure(t, err)
@@ -249,7 +255,7 @@ func (o *origins) dialTLS(ctx context.Context, t policy.Target, protos ...string
 }
 
 // opened counts a verified connection until it is closed.
-func (o *origins) opened(t policy.Target, c *trackedConn, http2, asked bool) {
+func (o *origins) opened(t policy.Target, c *wire.Wire, http2, asked bool) {
 	count := func(n int) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -263,7 +269,7 @@ func (o *origins) opened(t policy.Target, c *trackedConn, http2, asked bool) {
 			delete(o.byKey, t)
 		}
 	}
-	c.onClose = func() { count(-1) }
+	c.OnClose = func() { count(-1) }
 	count(1)
 }
 
@@ -276,11 +282,19 @@ func (o *origins) dialTCP(ctx context.Context, t policy.Target) (net.Conn, error
 	}
 	dialer := net.Dialer{Resolver: o.cfg.Resolver}
 	var refusal atomic.Pointer[policy.Decision]
+	var chain aliases
+	if o.cfg.Policy.SeesAliases() && !t.Host.IsIP() {
+		dialer.Resolver = chain.resolver(o.cfg.Resolver)
+	}
 	if !mapped {
 		dialer.ControlContext = func(_ context.Context, _, addr string, _ syscall.RawConn) error {
 			ap, err := netip.ParseAddrPort(addr)
 			if err != nil {
 				return err
+			}
+			if d := chain.refusal(o.cfg.Policy, t); d != nil {
+				refusal.CompareAndSwap(nil, d)
+				return errors.New(d.Reason)
 			}
 			if d := o.cfg.Policy.CheckAddr(t, ap.Addr()); !d.Allowed {
 				refusal.CompareAndSwap(nil, &d)
@@ -295,7 +309,7 @@ func (o *origins) dialTCP(ctx context.Context, t policy.Target) (net.Conn, error
 		return conn, nil
 	}
 	if d := refusal.Load(); d != nil {
-		return nil, denied(t, *d)
+		return nil, d.Failure(t)
 	}
 	return nil, dialFailure(t, err, waiting.String())
 }
@@ -324,21 +338,6 @@ func (w *waitingFor) trace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		ConnectStart: func(_, addr string) { w.set("a TCP connection to %s", addr) },
 	})
-}
-
-// trackedConn tells once when it is closed.
-type trackedConn struct {
-	net.Conn
-	once    sync.Once
-	onClose func()
-}
-
-func (c *trackedConn) Close() error {
-	err := c.Conn.Close()
-	if c.onClose != nil {
-		c.once.Do(c.onClose)
-	}
-	return err
 }
 
 func timeout(t policy.Target, what string, err error) *status.Failure {

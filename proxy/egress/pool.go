@@ -1,12 +1,9 @@
 package egress
 
 import (
-	"bufio"
-	"context"
 	"sync"
 	"time"
 
-	"github.com/agentproxy/agentproxy/proxy/idle"
 	"github.com/agentproxy/agentproxy/proxy/policy"
 )
 
@@ -15,99 +12,86 @@ const (
 	poolIdle      = 60 * time.Second
 )
 
-// pool keeps the lanes' idle connections to origins.
-type pool struct {
-	origins *origins
+// pool keeps what leads to origins while nobody uses it.
+type pool[C any] struct {
+	drop func(C) // what becomes of those that are not kept
 
 	mu     sync.Mutex
-	conns  map[policy.Target][]*originConn // the newest last
+	idle   map[policy.Target][]pooled[C] // the newest last
 	sweep  *time.Timer
 	closed bool
 }
 
-func newPool(o *origins) *pool {
-	p := &pool{origins: o, conns: map[policy.Target][]*originConn{}}
+type pooled[C any] struct {
+	what  C
+	since time.Time
+}
+
+func newPool[C any](drop func(C)) *pool[C] {
+	p := &pool[C]{drop: drop, idle: map[policy.Target][]pooled[C]{}}
 	p.sweep = time.AfterFunc(poolIdle, p.dropOld)
 	return p
 }
 
-// get returns an idle connection to the target, or dials one.
-func (p *pool) get(t policy.Target) (conn *originConn, reused bool, err error) {
-	for {
-		conn := p.take(t)
-		if conn == nil {
-			break
-		}
-		// Readable while nothing was asked: closed, or out of step.
-		if !idle.Readable(conn.NetConn().(*trackedConn).Conn) {
-			return conn, true, nil
-		}
-		conn.Close()
-	}
-	c, err := p.origins.getHTTP1(context.Background(), t)
-	if err != nil {
-		return nil, false, err
-	}
-	return &originConn{Conn: c, in: bufio.NewReaderSize(c, originHead), out: bufio.NewWriterSize(c, laneOut)}, false, nil
-}
-
-func (p *pool) take(t policy.Target) *originConn {
+// take returns the newest of the target, if there is one.
+func (p *pool[C]) take(t policy.Target) (c C, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	list := p.conns[t]
+	list := p.idle[t]
 	if len(list) == 0 {
-		return nil
+		return c, false
 	}
-	conn := list[len(list)-1]
-	p.conns[t] = list[:len(list)-1]
-	return conn
+	c = list[len(list)-1].what
+	list[len(list)-1] = pooled[C]{}
+	p.idle[t] = list[:len(list)-1]
+	return c, true
 }
 
-func (p *pool) put(t policy.Target, conn *originConn) {
-	conn.since = time.Now()
+// put keeps c for the target, or drops it.
+func (p *pool[C]) put(t policy.Target, c C) {
 	p.mu.Lock()
-	full := p.closed || len(p.conns[t]) >= poolPerTarget || conn.in.Buffered() > 0
+	full := p.closed || len(p.idle[t]) >= poolPerTarget
 	if !full {
-		p.conns[t] = append(p.conns[t], conn)
+		p.idle[t] = append(p.idle[t], pooled[C]{c, time.Now()})
 	}
 	p.mu.Unlock()
 	if full {
-		conn.Close()
+		p.drop(c)
 	}
 }
 
-// dropOld closes what has been idle for long, now and again later.
-func (p *pool) dropOld() {
-	var old []*originConn
+// dropOld drops what has been idle for long, now and again later.
+func (p *pool[C]) dropOld() {
+	var old []pooled[C]
 	p.mu.Lock()
-	for t, list := range p.conns {
+	for t, list := range p.idle {
 		n := 0
 		for n < len(list) && time.Since(list[n].since) > poolIdle {
 			n++
 		}
 		old = append(old, list[:n]...)
-		if p.conns[t] = list[n:]; len(list) == n {
-			delete(p.conns, t)
+		if p.idle[t] = list[n:]; len(list) == n {
+			delete(p.idle, t)
 		}
 	}
 	if !p.closed {
 		p.sweep.Reset(poolIdle / 2)
 	}
 	p.mu.Unlock()
-	for _, conn := range old {
-		conn.Close()
+	for _, one := range old {
+		p.drop(one.what)
 	}
 }
 
-func (p *pool) close() {
+func (p *pool[C]) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
 	p.sweep.Stop()
-	for _, list := range p.conns {
-		for _, conn := range list {
-			go conn.Close()
+	for _, list := range p.idle {
+		for _, one := range list {
+			go p.drop(one.what)
 		}
 	}
-	clear(p.conns)
+	clear(p.idle)
 }

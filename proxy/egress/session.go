@@ -13,15 +13,20 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy/egress/http1"
 	"github.com/agentproxy/agentproxy/proxy/handoff"
+	"github.com/agentproxy/agentproxy/proxy/handshake"
 	"github.com/agentproxy/agentproxy/proxy/idle"
 	"github.com/agentproxy/agentproxy/proxy/policy"
 	"github.com/agentproxy/agentproxy/proxy/status"
+	"golang.org/x/net/http/httpguts"
 )
 
 const (
 	clientHandshakeTimeout = 15 * time.Second
 	clientHeadTimeout      = 2 * time.Minute // browsers open connections ahead of need
+	// hangUpCheck is how often a client that uploads is looked at.
+	hangUpCheck = time.Second
 )
 
 var discard = log.New(io.Discard, "", 0)
@@ -32,6 +37,8 @@ var discard = log.New(io.Discard, "", 0)
 type session struct {
 	egress *Egress
 	target policy.Target
+	// refused is why the target is not reached, for a Refuser's.
+	refused *status.Failure
 
 	start sync.Once
 	pipe  net.Conn
@@ -81,7 +88,7 @@ func (s *session) Serve(client net.Conn, report func(*status.Failure)) {
 	if !held && idle.Wait(client) != nil {
 		return
 	}
-	if rest, handOver := s.egress.forward.serveLane(c, client); handOver {
+	if rest, handOver := http1.Serve(c, client, fastPath{c}, http1.Options{HeadTimeout: clientHeadTimeout, Buffers: s.egress.forward.proxy.BufferPool}); handOver {
 		s.egress.h1.Serve(handoff.Prefixed(conn, rest), attach)
 	}
 }
@@ -97,7 +104,7 @@ func (s *session) handshakeFailure(err error) *status.Failure {
 	switch {
 	case errors.As(err, &notTLS):
 		return s.failure(status.NotTLS, "client", "the client spoke something other than TLS inside the tunnel")
-	case rejection(err) != "":
+	case handshake.Alert(err) != "":
 		return s.rejected(err)
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
 		f := s.failure(status.ClientTLSRejected, "client", "the client closed during the TLS handshake, as some do that distrust the CA")
@@ -110,23 +117,9 @@ func (s *session) handshakeFailure(err error) *status.Failure {
 }
 
 func (s *session) rejected(err error) *status.Failure {
-	f := s.failure(status.ClientTLSRejected, "client", "the client did not accept our certificate: "+rejection(err))
+	f := s.failure(status.ClientTLSRejected, "client", "the client did not accept our certificate: "+handshake.Alert(err))
 	f.Reason, f.Err = "alert", err
 	return f
-}
-
-// rejection returns the alert by which a client refused our certificate.
-// OpenSSL sends it in the clear even in TLS 1.3, which crypto/tls sees as a
-// record that does not decrypt (measured with 80 clients).
-func rejection(err error) string {
-	text := err.Error()
-	switch {
-	case strings.HasPrefix(text, "remote error: tls: "):
-		return strings.TrimPrefix(text, "remote error: tls: ")
-	case strings.Contains(text, "tls: bad record MAC"):
-		return "alert in the clear"
-	}
-	return ""
 }
 
 // clientConn is a client's connection after the handshake. Its first read
@@ -142,6 +135,7 @@ type clientConn struct {
 
 	requests atomic.Int64
 	used     atomic.Bool
+	shared   shared
 }
 
 type clientKey struct{}
@@ -151,7 +145,7 @@ func (c *clientConn) Read(b []byte) (int, error) {
 	if n > 0 && !c.used.Load() {
 		c.used.Store(true)
 	}
-	if err != nil && !c.used.Load() && rejection(err) != "" {
+	if err != nil && !c.used.Load() && handshake.Alert(err) != "" {
 		c.used.Store(true)
 		c.report(c.session.rejected(err))
 	}
@@ -161,6 +155,92 @@ func (c *clientConn) Read(b []byte) (int, error) {
 // CloseWrite lets an upgraded connection be half-closed (httputil.ReverseProxy).
 func (c *clientConn) CloseWrite() error {
 	return c.tls.CloseWrite()
+}
+
+// raw is the client's connection below TLS.
+func (c *clientConn) raw() net.Conn { return c.tls.NetConn().(*recordConn).Conn }
+
+// watch cancels a context when the client hangs up before it is done. It is for
+// a request with a body: net/http looks for that only behind the body, which an
+// origin may never take.
+func (c *clientConn) watch(ctx context.Context, cancel func()) {
+	var again *time.Timer
+	again = time.AfterFunc(time.Hour, func() {
+		switch {
+		case ctx.Err() != nil:
+		case idle.HungUp(c.raw()):
+			cancel()
+		default:
+			again.Reset(hangUpCheck)
+		}
+	})
+	again.Reset(hangUpCheck)
+}
+
+// cut closes the connection in such a way that the client cannot take it for the
+// end of an answer: without close_notify, and with a reset where that can be had.
+func (c *clientConn) cut() {
+	raw := c.raw()
+	if tcp, ok := raw.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	raw.Close()
+}
+
+// refusal returns why a request is not carried at all, or nil.
+func (c *clientConn) refusal(r *http.Request) *status.Failure {
+	why := ""
+	switch {
+	case r.Method == http.MethodConnect:
+		why = "CONNECT inside the tunnel to " + c.session.target.String() + " is not carried: ask the proxy itself for another tunnel"
+	case r.Method == "PRI": // RFC 9113 §11.6
+		why = "HTTP/2 was begun in a connection for which HTTP/1.1 was agreed"
+	case !httpguts.ValidHeaderFieldName(r.Method):
+		why = "the method is no token"
+	case !fitsRequestLine(r.RequestURI):
+		why = "the path has a blank or a control character in it"
+	}
+	if why != "" {
+		failure := c.session.failure(status.BadRequest, "front", why)
+		failure.Code = http.StatusBadRequest
+		return failure
+	}
+	if why := c.misdirected(r); why != "" {
+		failure := c.session.failure(status.Misdirected, "front", why)
+		failure.Code = http.StatusMisdirectedRequest
+		return failure
+	}
+	return nil
+}
+
+// fitsRequestLine reports whether a request line with the target is read as it
+// was meant (RFC 9112 §3): HTTP/2 can carry targets with which it is not.
+func fitsRequestLine(target string) bool {
+	for i := range len(target) {
+		if target[i] <= ' ' || target[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// authority is the request's Host in its normal form, so that the origin cannot
+// read it as another host than the one that was judged. A port stays when it was
+// written.
+func (c *clientConn) authority(host string) string {
+	t := c.session.target
+	if host == t.Host.String() && !t.Host.IsIP() {
+		return host
+	}
+	full := t.String()
+	name := full[:strings.LastIndexByte(full, ':')]
+	switch {
+	case host == "":
+		return ""
+	case strings.LastIndexByte(host, ':') > strings.LastIndexByte(host, ']') && !strings.HasSuffix(host, ":"):
+		return full
+	}
+	return name
 }
 
 // misdirected returns why the request does not belong to the CONNECT host
@@ -182,7 +262,8 @@ func (c *clientConn) misdirected(r *http.Request) string {
 	return ""
 }
 
-func quote(s string) string { return `"` + status.ASCII(s, 100) + `"` }
+// quote is what a client sent as a host, without what else it may have sent there.
+func quote(s string) string { return `"` + status.HostOnly(s) + `"` }
 
 // The net.Conn side: a pipe whose far end Serve takes.
 

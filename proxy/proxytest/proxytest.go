@@ -15,6 +15,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"log"
 	"math/big"
 	"net"
@@ -23,6 +24,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,6 +32,7 @@ import (
 	"github.com/agentproxy/agentproxy/proxy"
 	"github.com/agentproxy/agentproxy/proxy/ca"
 	"github.com/agentproxy/agentproxy/proxy/egress"
+	"github.com/agentproxy/agentproxy/proxy/front"
 	"github.com/agentproxy/agentproxy/proxy/policy"
 	"github.com/agentproxy/agentproxy/proxy/status"
 	"golang.org/x/net/dns/dnsmessage"
@@ -58,19 +61,24 @@ type CA struct {
 	parent *CA
 }
 
-// NewCA makes a root.
-func NewCA(t T, name string) *CA { return newCA(t, name, nil) }
+// NewCA makes a root; changes may spoil it.
+func NewCA(t T, name string, changes ...func(*x509.Certificate)) *CA {
+	return newCA(t, name, nil, changes...)
+}
 
 // Intermediate makes an authority below c.
 func (c *CA) Intermediate(t T, name string) *CA { return newCA(t, name, c) }
 
-func newCA(t T, name string, parent *CA) *CA {
+func newCA(t T, name string, parent *CA, changes ...func(*x509.Certificate)) *CA {
 	t.Helper()
 	key := ecdsaKey(t)
 	template := &x509.Certificate{
 		SerialNumber: serial(t), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	for _, change := range changes {
+		change(template)
 	}
 	c := &CA{Cert: template, Key: key, parent: parent}
 	issuer := parent
@@ -235,6 +243,13 @@ func Listen(t testing.TB, serve func(net.Conn)) string {
 // nil means that the name does not exist.
 func Resolver(t testing.TB, answer func(name string) []netip.Addr) *net.Resolver {
 	t.Helper()
+	return AliasResolver(t, nil, answer)
+}
+
+// AliasResolver is Resolver with names that are aliases: each of the names that it
+// has for one is an alias of the next (CNAME).
+func AliasResolver(t testing.TB, aliases map[string][]string, answer func(name string) []netip.Addr) *net.Resolver {
+	t.Helper()
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -247,7 +262,7 @@ func Resolver(t testing.TB, answer func(name string) []netip.Addr) *net.Resolver
 			if err != nil {
 				return
 			}
-			if reply := dnsReply(buf[:n], answer); reply != nil {
+			if reply := dnsReply(buf[:n], aliases, answer); reply != nil {
 				pc.WriteTo(reply, from)
 			}
 		}
@@ -257,7 +272,7 @@ func Resolver(t testing.TB, answer func(name string) []netip.Addr) *net.Resolver
 	}}
 }
 
-func dnsReply(query []byte, answer func(string) []netip.Addr) []byte {
+func dnsReply(query []byte, aliases map[string][]string, answer func(string) []netip.Addr) []byte {
 	var m dnsmessage.Message
 	if m.Unpack(query) != nil || len(m.Questions) != 1 {
 		return nil
@@ -266,12 +281,19 @@ func dnsReply(query []byte, answer func(string) []netip.Addr) []byte {
 	m.Header.Response, m.Header.RecursionAvailable = true, true
 	m.Additionals = nil
 	name := q.Name.String()
+	owner := q.Name
+	for _, alias := range aliases[name[:len(name)-1]] {
+		next := dnsmessage.MustNewName(alias + ".")
+		h := dnsmessage.ResourceHeader{Name: owner, Type: dnsmessage.TypeCNAME, Class: q.Class}
+		m.Answers = append(m.Answers, dnsmessage.Resource{Header: h, Body: &dnsmessage.CNAMEResource{CNAME: next}})
+		owner = next
+	}
 	addrs := answer(name[:len(name)-1])
 	if addrs == nil {
 		m.Header.RCode = dnsmessage.RCodeNameError
 	}
 	for _, a := range addrs {
-		h := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 0}
+		h := dnsmessage.ResourceHeader{Name: owner, Type: q.Type, Class: q.Class, TTL: 0}
 		switch {
 		case q.Type == dnsmessage.TypeA && a.Is4():
 			m.Answers = append(m.Answers, dnsmessage.Resource{Header: h, Body: &dnsmessage.AResource{A: a.As4()}})
@@ -290,7 +312,7 @@ func dnsReply(query []byte, answer func(string) []netip.Addr) []byte {
 type Tunnel struct {
 	URL   *url.URL
 	Roots *x509.CertPool
-	Front *proxy.Front
+	Front *front.Front
 
 	mu       sync.Mutex
 	failures []*status.Failure
@@ -305,7 +327,7 @@ type Setup struct {
 	// Tunnel replaces the embedded egress.
 	Tunnel proxy.TunnelFunc
 	// Change may alter the front before it serves.
-	Change func(*proxy.Front)
+	Change func(*front.Front)
 }
 
 // Start runs a tunnel until the test ends.
@@ -333,12 +355,12 @@ func Start(t testing.TB, s Setup) *Tunnel {
 		defer tn.mu.Unlock()
 		tn.failures = append(tn.failures, f)
 	}
-	routes := &proxy.Routes{
+	routes := &front.Routes{
 		Status: func() *status.Document { return &status.Document{Enabled: true, RecentRelayFailures: tn.Failures()} },
 		CA:     authority.PEM(), Report: record,
-		Carry: proxy.NewCarry(tunnel, tn.Roots, func(*http.Request) {}, record),
+		Carry: front.NewCarry(tunnel, tn.Roots, func(*http.Request) {}, record),
 	}
-	tn.Front = &proxy.Front{Tunnel: tunnel, Report: record, Routes: routes}
+	tn.Front = &front.Front{Tunnel: tunnel, Report: record, Routes: routes}
 	if s.Change != nil {
 		s.Change(tn.Front)
 	}
@@ -398,4 +420,40 @@ func (tn *Tunnel) Client(t testing.TB, h2 bool) *http.Client {
 func (tn *Tunnel) Connect(t testing.TB, target string) (net.Conn, *http.Response) {
 	t.Helper()
 	return tn.Send(t, "CONNECT "+target+" HTTP/1.1\r\nHost: "+target+"\r\n\r\n")
+}
+
+// OK answers "ok".
+var OK = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })
+
+// ToOrigin starts a tunnel to one origin, origin.test.
+func ToOrigin(t testing.TB, h http.Handler, configure ...func(*httptest.Server)) *Tunnel {
+	t.Helper()
+	root := NewCA(t, "root")
+	addr := Origin(t, root.Issue(t, nil, nil, "origin.test"), h, configure...)
+	return Start(t, Setup{Roots: root.Pool(), ConnectTo: map[string]string{"origin.test:443": addr}})
+}
+
+// Body reads the body of an answer.
+func Body(t testing.TB, res *http.Response) string {
+	t.Helper()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// SameEverywhere checks that the phrase, the header and the body of a refusal say
+// the same.
+func SameEverywhere(t testing.TB, res *http.Response, code int, says string) {
+	t.Helper()
+	body := Body(t, res)
+	if res.StatusCode != code {
+		t.Errorf("status %s, want %d", res.Status, code)
+	}
+	for where, text := range map[string]string{"phrase": res.Status, "header": res.Header.Get(status.ReasonHeader), "body": body} {
+		if !strings.Contains(text, says) {
+			t.Errorf("the %s does not say %q: %q", where, says, text)
+		}
+	}
 }

@@ -1,0 +1,181 @@
+package wire_test
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/agentproxy/agentproxy/proxy/egress/wire"
+	"github.com/agentproxy/agentproxy/proxy/proxytest"
+	"github.com/agentproxy/agentproxy/proxy/proxytest/tcp"
+)
+
+// pair is a client's TLS connection over a Wire, and the origin's end of it.
+type pair struct {
+	client *tls.Conn
+	wire   *wire.Wire
+	origin *tls.Conn
+	raw    net.Conn // below the origin's TLS
+}
+
+func connect(t *testing.T) *pair {
+	t.Helper()
+	root := proxytest.NewCA(t, "root")
+	cert := root.Issue(t, nil, nil, "origin.test")
+	c, server := tcp.Pair(t)
+	p := &pair{raw: server}
+	var err error
+	if p.wire, err = wire.New(c); err != nil {
+		t.Fatal(err)
+	}
+	p.client = tls.Client(p.wire, &tls.Config{ServerName: "origin.test", RootCAs: root.Pool()})
+	p.origin = tls.Server(p.raw, &tls.Config{Certificates: []tls.Certificate{cert}})
+	done := make(chan error, 1)
+	go func() { done <- p.origin.Handshake() }()
+	if err := p.client.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if wire.Of(p.client) != p.wire {
+		t.Fatal("the wire below the connection is another")
+	}
+	// Both have spoken, so that the tickets of the handshake are on their way.
+	p.exchange(t)
+	return p
+}
+
+// exchange sends a byte each way.
+func (p *pair) exchange(t *testing.T) {
+	t.Helper()
+	var b [1]byte
+	for _, way := range []struct{ from, to io.ReadWriter }{{p.client, p.origin}, {p.origin, p.client}} {
+		if _, err := way.from.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(way.to, b[:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// arrived waits until the kernel has something for the client.
+func (p *pair) arrived(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); wire.Silent(p.client); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("nothing arrives")
+		}
+	}
+}
+
+func TestAnIdleConnectionIsSilent(t *testing.T) {
+	t.Parallel()
+	p := connect(t)
+	for range 3 {
+		if !wire.Silent(p.client) || !wire.Read(p.client) || p.wire.Cut() {
+			t.Fatal("there is something to read")
+		}
+		p.exchange(t) // looking has taken nothing away
+	}
+}
+
+// What an origin sends unasked, whole or in part, in TLS or not, makes its
+// connection unfit for another request.
+func TestWhatAnOriginSendsUnasked(t *testing.T) {
+	t.Parallel()
+	for name, send := range map[string]func(*pair){
+		"plaintext":      func(p *pair) { p.origin.Write([]byte("HTTP/1.1 408 Request Timeout\r\n\r\n")) },
+		"half a record":  func(p *pair) { p.raw.Write([]byte{23, 3, 3, 0, 100, 1, 2, 3}) },
+		"half a header":  func(p *pair) { p.raw.Write([]byte{23, 3}) },
+		"the end of TLS": func(p *pair) { p.origin.CloseWrite() },
+		"the end of TCP": func(p *pair) { p.raw.(*net.TCPConn).CloseWrite() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := connect(t)
+			send(p)
+			p.arrived(t)
+			if wire.Silent(p.client) {
+				t.Error("silent again")
+			}
+			if cut := name == "the end of TCP"; p.wire.Cut() != cut {
+				t.Errorf("cut is %v", !cut)
+			}
+		})
+	}
+}
+
+// What the client has sent counts, the alert that closes a connection does not.
+func TestSent(t *testing.T) {
+	t.Parallel()
+	p := connect(t)
+	before := p.wire.Sent()
+	if _, err := p.client.Write([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	after := p.wire.Sent()
+	if after <= before {
+		t.Errorf("%d bytes before a request, %d behind it", before, after)
+	}
+	if err := p.client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if p.wire.Sent() != after {
+		t.Errorf("closing counts for %d bytes", p.wire.Sent()-after)
+	}
+}
+
+func TestOnCloseIsCalledOnce(t *testing.T) {
+	t.Parallel()
+	p := connect(t)
+	n := 0
+	p.wire.OnClose = func() { n++ }
+	p.client.Close()
+	p.wire.Close()
+	if n != 1 {
+		t.Errorf("called %d times", n)
+	}
+}
+
+// Settle waits for a reader that runs ahead, as net/http's does: until it has
+// taken all and waits for more, or closes the connection.
+func TestSettle(t *testing.T) {
+	t.Parallel()
+	p := connect(t)
+	go func() {
+		var b [100]byte
+		for {
+			if _, err := p.client.Read(b[:]); err != nil {
+				p.client.Close()
+				return
+			}
+		}
+	}()
+	if !p.wire.Settle() {
+		t.Error("an idle connection ends within a record")
+	}
+	p.raw.Write([]byte{23, 3, 3, 0, 100, 1})
+	for end := time.Now().Add(20 * time.Second); p.wire.Settle(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("half a record does not show")
+		}
+	}
+	p.raw.Close()
+	p.wire.Settle() // returns, as the reader has closed it
+}
+
+func TestACutShows(t *testing.T) {
+	t.Parallel()
+	p := connect(t)
+	p.raw.Close()
+	if _, err := p.client.Read(make([]byte, 1)); err != io.ErrUnexpectedEOF && err != io.EOF {
+		t.Errorf("a cut connection ends with %v", err)
+	}
+	if !p.wire.Cut() {
+		t.Error("a cut does not show")
+	}
+}
