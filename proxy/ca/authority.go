@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy/atomicfile"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 )
 
@@ -56,18 +57,29 @@ func Open(dir string) (*Authority, error) {
 	keyPath, certPath := filepath.Join(dir, rundir.KeyFile), filepath.Join(dir, rundir.CertFile)
 	_, keyErr := os.Lstat(keyPath)
 	_, certErr := os.Lstat(certPath)
-	if errors.Is(keyErr, fs.ErrNotExist) && errors.Is(certErr, fs.ErrNotExist) {
+	switch noKey, noCert := errors.Is(keyErr, fs.ErrNotExist), errors.Is(certErr, fs.ErrNotExist); {
+	case noKey && noCert:
 		if err := create(dir); err != nil {
 			return nil, fmt.Errorf("create CA: %w", err)
 		}
+	case noKey:
+		return nil, fmt.Errorf("the CA %s has lost its key; for a new one: agentproxy ca rotate", certPath)
+	case noCert:
+		return nil, fmt.Errorf("the CA key %s has lost its certificate; for a new CA: rm %[1]s; agentproxy up", keyPath)
 	}
-	if err := rundir.CheckPrivate(dir, 0o700); err != nil {
+	if err := rundir.CheckDir(dir); err != nil {
 		return nil, err
 	}
-	if err := rundir.CheckPrivate(keyPath, 0o600); err != nil {
+	if err := rundir.CheckPrivate(keyPath); err != nil {
 		return nil, err
 	}
-	return load(keyPath, certPath)
+	a, err := load(keyPath, certPath)
+	if err == nil && a.Expired() {
+		// Nothing trusts it any more, so nothing is lost. Stores that have it are told
+		// of by their status.
+		return Rotate(dir)
+	}
+	return a, err
 }
 
 func load(keyPath, certPath string) (*Authority, error) {
@@ -79,10 +91,6 @@ func load(keyPath, certPath string) (*Authority, error) {
 	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 	if !ok || !pair.Leaf.IsCA {
 		return nil, fmt.Errorf("%s is not the certificate of an ECDSA authority", certPath)
-	}
-	if time.Now().After(pair.Leaf.NotAfter) {
-		return nil, fmt.Errorf("the CA %s expired on %s; to make a new one, move it and its key away",
-			certPath, pair.Leaf.NotAfter.Format(time.DateOnly))
 	}
 	// One key for all leaves: a first visit then costs one signature.
 	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -134,10 +142,10 @@ func create(dir string) error {
 		return err
 	}
 	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-	if err := rundir.WriteFile(filepath.Join(dir, rundir.KeyFile), keyPEM, 0o600); err != nil {
+	if err := atomicfile.WriteDurably(filepath.Join(dir, rundir.KeyFile), keyPEM, 0o600); err != nil {
 		return err
 	}
-	return rundir.WriteFile(filepath.Join(dir, rundir.CertFile), encodeCert(der), 0o644)
+	return atomicfile.WriteDurably(filepath.Join(dir, rundir.CertFile), encodeCert(der), 0o644)
 }
 
 // owner tells machine and user apart, in printable ASCII within the 64 bytes
@@ -189,6 +197,9 @@ func encodeCert(der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
+// Expired reports whether the certificate is valid no longer.
+func (a *Authority) Expired() bool { return time.Now().After(a.cert.NotAfter) }
+
 // Certificate is the authority's own certificate.
 func (a *Authority) Certificate() *x509.Certificate { return a.cert }
 
@@ -196,7 +207,10 @@ func (a *Authority) Certificate() *x509.Certificate { return a.cert }
 func (a *Authority) PEM() []byte { return a.certPEM }
 
 // Fingerprint is the SHA-256 of the certificate in hex.
-func (a *Authority) Fingerprint() string {
-	sum := sha256.Sum256(a.cert.Raw)
+func (a *Authority) Fingerprint() string { return Fingerprint(a.cert) }
+
+// Fingerprint is a certificate's SHA-256, in hex.
+func Fingerprint(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
 	return hex.EncodeToString(sum[:])
 }

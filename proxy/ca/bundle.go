@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -14,11 +13,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agentproxy/agentproxy/proxy/atomicfile"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 )
 
 // BundleFile is the bundle's name in the state directory.
 const BundleFile = "ca-bundle.crt"
+
+var _ = rundir.Register("ca-bundle*")
 
 // systemBundles are where systems keep their roots in one PEM file; the first
 // that exists counts (the list of Go's crypto/x509/root_linux.go, and macOS).
@@ -39,6 +41,25 @@ func SystemBundle() string {
 		}
 	}
 	return ""
+}
+
+// SystemBundles are the files that may hold a system's roots in PEM, on any system
+// that is known.
+func SystemBundles() []string {
+	return append([]string{
+		"/etc/ca-certificates/extracted/tls-ca-bundle.pem", // Arch
+		"/var/lib/ca-certificates/ca-bundle.pem",           // SUSE
+		"/etc/ssl/certs/ca-bundle.crt",                     // Fedora's link, and Nix
+		"/usr/lib/ssl/cert.pem", "/usr/local/ssl/cert.pem", // OpenSSL's own default (OPENSSLDIR)
+		"/usr/local/etc/openssl/cert.pem", "/usr/local/etc/openssl@3/cert.pem",
+		"/usr/share/ssl/certs/ca-bundle.crt", "/etc/pki/tls/cert.pem",
+	}, systemBundles...)
+}
+
+// SystemDirectories are those in which OpenSSL looks for roots by their hash.
+func SystemDirectories() []string {
+	return []string{"/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/pki/ca-trust/extracted/pem/directory-hash", "/etc/ca-certificates/extracted/cadir",
+		"/var/lib/ca-certificates/openssl", "/usr/lib/ssl/certs", "/usr/local/ssl/certs"}
 }
 
 // Roots returns the pool that origins and https:// upstreams are verified
@@ -73,6 +94,12 @@ func Roots(fallback string, extra ...string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
+// HasRoots reports whether Roots would trust anybody.
+func HasRoots(fallback string, extra ...string) bool {
+	pool, err := Roots(fallback, extra...)
+	return err == nil && !pool.Equal(x509.NewCertPool())
+}
+
 // Bundle is a merged PEM file.
 type Bundle struct {
 	// Path of the file.
@@ -83,20 +110,24 @@ type Bundle struct {
 	Changed bool
 }
 
-// BuildBundle makes sure that dir holds an up-to-date bundle of the system's
+// BuildBundle makes sure that out holds an up-to-date bundle of the system's
 // roots, our CA in dir and the extra files and directories (the user's own CA
-// settings), and returns it. It costs a stat per source when nothing changed.
+// settings), and returns it. When nothing changed it costs a stat per source, and
+// a look at the bundle: one that was damaged, as by a power failure, is made anew.
 // Runs with different extra sources get different files. Sources that do not
 // exist or hold no certificate are passed over: they are the user's, and were
 // broken before us.
-func BuildBundle(dir string, extra ...string) (Bundle, error) {
+func BuildBundle(dir, out string, extra ...string) (Bundle, error) {
 	system := SystemBundle()
-	sources := mergeSources(dir, system, extra)
-	b := Bundle{Path: filepath.Join(dir, bundleName(dir, system, sources)), HasSystemRoots: system != ""}
+	sources := mergeSources(dir, out, system, extra)
+	b := Bundle{Path: filepath.Join(out, bundleName(dir, out, system, sources)), HasSystemRoots: system != ""}
+	if sameFile(system, b.Path) { // in a run in whose view it is the system's, too
+		return b, nil
+	}
 	stamp := stampOf(sources)
 	stampPath := b.Path + stampSuffix
-	if old, err := os.ReadFile(stampPath); err == nil && string(old) == stamp {
-		if _, err := os.Stat(b.Path); err == nil {
+	if old, err := rundir.ReadFile(stampPath); err == nil {
+		if is, err := rundir.ReadFile(b.Path); err == nil && string(old) == stamp+rundir.Sum(is) {
 			return b, nil
 		}
 	}
@@ -104,24 +135,33 @@ func BuildBundle(dir string, extra ...string) (Bundle, error) {
 	if err != nil {
 		return b, err
 	}
-	var out bytes.Buffer
+	var text bytes.Buffer
 	for _, der := range certs {
-		out.Write(encodeCert(der))
+		text.Write(encodeCert(der))
 	}
-	if err := rundir.WriteFile(b.Path, out.Bytes(), 0o644); err != nil {
+	if err := atomicfile.WriteDurably(b.Path, text.Bytes(), 0o644); err != nil {
 		return b, err
 	}
 	b.Changed = true
-	return b, rundir.WriteFile(stampPath, []byte(stamp), 0o644)
+	return b, atomicfile.Write(stampPath, []byte(stamp+rundir.Sum(text.Bytes())), 0o644)
+}
+
+func sameFile(a, b string) bool {
+	is, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(b)
+	return err == nil && os.SameFile(is, other)
 }
 
 // mergeSources lists the files to read, each once, our CA first.
-func mergeSources(dir, system string, extra []string) []string {
+func mergeSources(dir, out, system string, extra []string) []string {
 	sources := []string{filepath.Join(dir, rundir.CertFile)}
 	if system != "" {
 		sources = append(sources, system)
 	}
-	seen := map[string]bool{}
+	seen := map[string]bool{filepath.Join(out, rundir.CertFile): true} // a copy of ours
 	for _, s := range sources {
 		seen[resolve(s)] = true
 	}
@@ -147,7 +187,7 @@ func mergeSources(dir, system string, extra []string) []string {
 func expand(extra []string) []string {
 	var out []string
 	for _, path := range extra {
-		stamp, err := os.ReadFile(path + stampSuffix)
+		stamp, err := rundir.ReadFile(path + stampSuffix) // one beside a file of the user's may be anybody's
 		if err != nil {
 			out = append(out, path)
 			continue
@@ -168,8 +208,8 @@ func resolve(path string) string {
 	return path
 }
 
-func bundleName(dir, system string, sources []string) string {
-	if len(sources) == len(mergeSources(dir, system, nil)) {
+func bundleName(dir, out, system string, sources []string) string {
+	if len(sources) == len(mergeSources(dir, out, system, nil)) {
 		return BundleFile
 	}
 	sum := sha256.Sum256([]byte(strings.Join(sources, "\x00")))
@@ -177,7 +217,7 @@ func bundleName(dir, system string, sources []string) string {
 }
 
 // stampSuffix is appended to a bundle's name for the file that says what it was
-// made of.
+// made of, and last what it is: its size and sum.
 const stampSuffix = ".stamp"
 
 // stampOf describes the state of the sources without reading them, a line
@@ -215,7 +255,7 @@ func readCerts(sources []string) ([][]byte, error) {
 		}
 	}
 	if len(certs) == 0 {
-		return nil, errors.New("no certificate found")
+		return nil, fmt.Errorf("no certificate found in %s", strings.Join(sources, ", "))
 	}
 	return certs, nil
 }

@@ -1,6 +1,8 @@
 package ca
 
 import (
+	"bytes"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/asn1"
@@ -219,7 +221,7 @@ func certsIn(t *testing.T, path string) int {
 
 func TestBundle(t *testing.T) {
 	_, dir := open(t)
-	plain, err := BuildBundle(dir)
+	plain, err := BuildBundle(dir, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +229,7 @@ func TestBundle(t *testing.T) {
 	if filepath.Base(plain.Path) != BundleFile || !plain.Changed {
 		t.Errorf("got %+v", plain)
 	}
-	if again, err := BuildBundle(dir); err != nil || again.Changed {
+	if again, err := BuildBundle(dir, dir); err != nil || again.Changed {
 		t.Errorf("rebuilt for nothing: %+v, %v", again, err)
 	}
 
@@ -239,7 +241,7 @@ func TestBundle(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(hashed, "abcd.0"), third.PEM(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	merged, err := BuildBundle(dir, mine, hashed, "/nonexistent", "", SystemBundle(), plain.Path)
+	merged, err := BuildBundle(dir, dir, mine, hashed, "/nonexistent", "", SystemBundle(), plain.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +254,7 @@ func TestBundle(t *testing.T) {
 	}
 
 	// A second exec inside the first ends with the same bundle.
-	if nested, err := BuildBundle(dir, merged.Path); err != nil || nested.Path != merged.Path || nested.Changed {
+	if nested, err := BuildBundle(dir, dir, merged.Path); err != nil || nested.Path != merged.Path || nested.Changed {
 		t.Errorf("nested: %+v, %v", nested, err)
 	}
 
@@ -261,14 +263,14 @@ func TestBundle(t *testing.T) {
 	if err := os.WriteFile(mine, append(append([]byte{}, other.PEM()...), fourth.PEM()...), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := BuildBundle(dir, mine, hashed); err != nil || !again.Changed || certsIn(t, again.Path) != base+3 {
+	if again, err := BuildBundle(dir, dir, mine, hashed); err != nil || !again.Changed || certsIn(t, again.Path) != base+3 {
 		t.Errorf("not rebuilt: %+v, %v", again, err)
 	}
 }
 
 func TestBundleSkipsWhatIsNoCertificate(t *testing.T) {
 	_, dir := open(t)
-	plain, err := BuildBundle(dir)
+	plain, err := BuildBundle(dir, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +280,7 @@ func TestBundleSkipsWhatIsNoCertificate(t *testing.T) {
 	if err := os.WriteFile(junk, content, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	b, err := BuildBundle(dir, junk)
+	b, err := BuildBundle(dir, dir, junk)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,5 +299,33 @@ func BenchmarkMint(b *testing.B) {
 		if _, err := a.mint("example.com"); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A CA that has expired is replaced when it is next needed, and kept beside.
+func TestAnExpiredCAIsRenewed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	old, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := *old.cert
+	template.NotAfter = time.Now().Add(-time.Hour)
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, old.key.Public(), old.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, rundir.CertFile), encodeCert(der), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	renewed, err := Open(dir)
+	if err != nil || renewed.Expired() || renewed.Fingerprint() == old.Fingerprint() {
+		t.Fatalf("%v", err)
+	}
+	if kept, err := os.ReadFile(filepath.Join(dir, rundir.CertFile) + oldSuffix); err != nil || !bytes.Equal(kept, encodeCert(der)) {
+		t.Errorf("the old certificate was not kept: %v", err)
+	}
+	if again, err := Open(dir); err != nil || again.Fingerprint() != renewed.Fingerprint() {
+		t.Errorf("%v", err)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"unicode/utf16"
 
 	"software.sslmate.com/src/go-pkcs12"
 )
@@ -37,7 +36,7 @@ func keystore(raw []byte) [][]byte {
 	return ders
 }
 
-// Locked tells that a file is a keystore whose certificates a password hides
+// Locked reports whether a file is a keystore whose certificates a password hides
 // that is none of the usual ones.
 func Locked(path string) bool {
 	f, err := os.Open(path)
@@ -102,13 +101,8 @@ func jksGuardedBy(raw []byte, password string) bool {
 	if len(raw) < sha1.Size {
 		return false
 	}
-	h := sha1.New()
-	for _, unit := range utf16.Encode([]rune(password)) {
-		h.Write([]byte{byte(unit >> 8), byte(unit)})
-	}
-	h.Write([]byte("Mighty Aphrodite"))
-	h.Write(raw[:len(raw)-sha1.Size])
-	return subtle.ConstantTimeCompare(h.Sum(nil), raw[len(raw)-sha1.Size:]) == 1
+	split := len(raw) - sha1.Size
+	return subtle.ConstantTimeCompare(jksDigest(raw[:split], password), raw[split:]) == 1
 }
 
 const asn1Sequence = 0x30

@@ -101,7 +101,7 @@ var lintRules = []lintRule{
 		return len(c.SubjectKeyId) == 0
 	}, []string{python}, withKeyID},
 	{"no_authority_key_id", "it is not self-signed and has no authority key identifier", func(c *x509.Certificate, _ *lint) bool {
-		return !selfIssued(c) && len(c.AuthorityKeyId) == 0
+		return !SelfIssued(c) && len(c.AuthorityKeyId) == 0
 	}, []string{python}, issuerID},
 	{"expired", "it has expired", func(c *x509.Certificate, l *lint) bool { return l.now.After(c.NotAfter) }, []string{all}, newCA},
 	{"not_yet_valid", "it is not valid yet; is the clock right?", func(c *x509.Certificate, l *lint) bool { return l.now.Before(c.NotBefore) }, []string{all}, clock},
@@ -115,7 +115,7 @@ var lintRules = []lintRule{
 	}, []string{rustls}, strongKey},
 	// A root's own signature is not checked: it is trusted, not verified.
 	{"weak_signature", "it is signed with MD5 or SHA-1", func(c *x509.Certificate, _ *lint) bool {
-		return !selfIssued(c) && slices.Contains([]x509.SignatureAlgorithm{x509.MD5WithRSA, x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1}, c.SignatureAlgorithm)
+		return !SelfIssued(c) && slices.Contains([]x509.SignatureAlgorithm{x509.MD5WithRSA, x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1}, c.SignatureAlgorithm)
 	}, []string{all}, hashed},
 	{"same_subject", "another certificate beside it has the same subject and another key: clients may take the wrong one", func(c *x509.Certificate, l *lint) bool {
 		return slices.ContainsFunc(l.beside, func(o *x509.Certificate) bool {
@@ -138,6 +138,13 @@ func Lint(c *x509.Certificate, beside []*x509.Certificate, now time.Time) []Find
 	return findings
 }
 
+// LeafWithoutIssuer is the defect of a host's certificate that does not name the key of
+// its issuer.
+func LeafWithoutIssuer(c *x509.Certificate) Finding {
+	return Finding{Code: "leaf_no_authority_key_id", Subject: c.Subject.String(), Detail: "it has no authority key identifier", Refused: []string{python},
+		Fix: "have whoever signs it add authorityKeyIdentifier=keyid:always"}
+}
+
 // LintFile lints every certificate of a file.
 func LintFile(path string, now time.Time) (int, []Finding, error) {
 	certs, err := ReadCertificates(path)
@@ -151,7 +158,8 @@ func LintFile(path string, now time.Time) (int, []Finding, error) {
 	return len(certs), findings, nil
 }
 
-func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }
+// SelfIssued reports whether a certificate names itself as its issuer (RFC 5280 section 3.2).
+func SelfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }
 
 // extension returns the one with that identifier, nil for none.
 func extension(c *x509.Certificate, id asn1.ObjectIdentifier) *pkix.Extension {

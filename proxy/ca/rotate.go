@@ -39,7 +39,7 @@ func Rotate(dir string) (*Authority, error) {
 			return nil, err
 		}
 	}
-	a, err := Open(dir)
+	a, err := load(filepath.Join(dir, rundir.KeyFile), filepath.Join(dir, rundir.CertFile))
 	if err != nil {
 		return nil, err
 	}
@@ -57,11 +57,25 @@ func removed(path string) error {
 	return nil
 }
 
+// Publish makes sure that the authority's certificate in dir is in out, too, and
+// returns where it is there.
+func Publish(dir, out string) (string, error) {
+	path := filepath.Join(out, rundir.CertFile)
+	if dir == out {
+		return path, nil
+	}
+	raw, err := rundir.ReadFile(filepath.Join(dir, rundir.CertFile))
+	if err != nil {
+		return "", err
+	}
+	return path, rundir.Ensure(path, raw, 0o644)
+}
+
 // Certificate reads the authority's certificate in dir without its key; nil
 // when there is none.
 func Certificate(dir string) (*x509.Certificate, error) {
 	path := filepath.Join(dir, rundir.CertFile)
-	raw, err := os.ReadFile(path)
+	raw, err := rundir.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -127,7 +127,7 @@ func (d document) remove() document {
 	return d
 }
 
-// needed tells whether the lines begin with settings of the section before.
+// needed reports whether the lines begin with settings of the section before.
 func needed(lines []string) bool {
 	for _, text := range lines {
 		text = strings.TrimSpace(text)

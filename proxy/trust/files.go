@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/agentproxy/agentproxy/proxy/rundir"
+	"github.com/agentproxy/agentproxy/proxy/atomicfile"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,7 +22,7 @@ type fileState struct {
 	GID  int         `json:"gid"`
 }
 
-// is tells whether the content is the same; mode and owner are not ours to judge.
+// is reports whether the content is the same; mode and owner are not ours to judge.
 func (s *fileState) is(other *fileState) bool {
 	if s == nil || other == nil {
 		return s == other
@@ -64,7 +64,7 @@ func digest(raw []byte) string {
 // written. Mode and owner become those of like; nil is a new file, which
 // everybody may read. Symbolic links are followed to the real file.
 func replaceFile(path string, data []byte, like *fileState) error {
-	return rundir.Replace(realPath(path), data, func(f *os.File) error {
+	return atomicfile.Replace(realPath(path), data, func(f *os.File) error {
 		if err := dress(f, like); err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func makeDirs(file string) ([]string, error) {
 	return made, os.MkdirAll(filepath.Dir(file), 0o755)
 }
 
-// writable tells whether the file can be replaced, and why not.
+// writable reports whether the file can be replaced, and why not.
 func writable(path string) error {
 	dir := filepath.Dir(realPath(path))
 	for {

@@ -21,7 +21,7 @@ const policyFile = "/etc/firefox/policies/policies.json"
 // firefoxPrograms are there when Firefox is installed.
 var firefoxPrograms = []string{"/usr/bin/firefox*", "/usr/lib/firefox*", "/usr/lib64/firefox*", "/opt/firefox*", "/snap/bin/firefox", "/etc/firefox"}
 
-func findFirefox(w *World) []string {
+func findFirefox(w *System) []string {
 	found := databases(w.user(firefoxProfiles...))
 	if w.Admin && len(w.machine(firefoxPrograms...)) > 0 {
 		found = append(found, filepath.Join(w.Root, policyFile))
@@ -29,12 +29,12 @@ func findFirefox(w *World) []string {
 	return found
 }
 
-func openFirefox(_ *World, path, name string) *Place {
+func openFirefox(_ *System, path, name string) *Location {
 	if filepath.Base(path) != filepath.Base(policyFile) {
 		return nssPlace("firefox", path, name)
 	}
 	s := &policyStore{file: path, cert: filepath.Join(filepath.Dir(path), name+".crt")}
-	return &Place{Store: "firefox", Path: path, name: name, files: []string{path, s.cert}, byHand: "rm " + s.cert, acts: s}
+	return &Location{Store: "firefox", Path: path, name: name, files: []string{path, s.cert}, byHand: "rm " + s.cert, backend: s}
 }
 
 // policyStore is one entry in the list Certificates.Install, and beside the file
@@ -130,8 +130,8 @@ func put(o object, member string, value any, empty bool) (object, error) {
 	return o, err
 }
 
-func (s *policyStore) read() (holding, error) {
-	var h holding
+func (s *policyStore) read() (contents, error) {
+	var h contents
 	p, err := s.load()
 	if err != nil || !slices.Contains(p.install, s.cert) {
 		return h, err

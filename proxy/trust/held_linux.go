@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// heldOpen tells whether a process that we may look at has one of the files open.
+// heldOpen reports whether a process that we may look at has one of the files open.
 func heldOpen(files []*change) bool {
 	open, _ := filepath.Glob("/proc/[0-9]*/fd/*")
 	return slices.ContainsFunc(open, func(fd string) bool {

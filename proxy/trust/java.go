@@ -36,17 +36,19 @@ var storesOfJDK = []string{
 // A jdk is one installation, its store and its keytool ("" for none).
 type jdk struct{ store, keytool string }
 
-func jdks(w *World) []jdk {
+// jdkHomesOf returns where JDKs may be, links to one and the same among them.
+func jdkHomesOf(w *System) []string {
 	homes := append([]string{w.Getenv("JAVA_HOME")}, w.machine(machineJDKs...)...)
 	homes = append(homes, w.user(userJDKs...)...)
 	if java, err := exec.LookPath("java"); err == nil && w.Root == "" {
 		homes = append(homes, filepath.Dir(filepath.Dir(realPath(java))))
 	}
+	return slices.DeleteFunc(homes, func(home string) bool { return home == "" })
+}
+
+func jdks(w *System) []jdk {
 	var all []jdk
-	for _, home := range homes {
-		if home == "" {
-			continue
-		}
+	for _, home := range jdkHomesOf(w) {
 		for _, store := range storesOfJDK {
 			store = filepath.Join(home, store)
 			if info, err := os.Stat(store); err != nil || !info.Mode().IsRegular() {
@@ -66,7 +68,7 @@ func jdks(w *World) []jdk {
 }
 
 // findJava returns the stores of all JDKs, one that several share once.
-func findJava(w *World) []string {
+func findJava(w *System) []string {
 	var found []string
 	for _, j := range jdks(w) {
 		if !slices.Contains(found, j.store) {
@@ -76,8 +78,25 @@ func findJava(w *World) []string {
 	return found
 }
 
+// JavaStores are the files in which the JDKs of a machine have their roots.
+func (w *System) JavaStores() []string {
+	var found []string
+	for _, home := range jdkHomesOf(w) {
+		for _, store := range storesOfJDK {
+			path := filepath.Join(home, store)
+			if _, err := os.Stat(path); err != nil {
+				continue
+			}
+			if path, err := filepath.EvalSymlinks(path); err == nil && !slices.Contains(found, path) {
+				found = append(found, path)
+			}
+		}
+	}
+	return found
+}
+
 // openJava takes the keytool of a JDK whose store it is, else any.
-func openJava(w *World, path, name string) *Place {
+func openJava(w *System, path, name string) *Location {
 	keytool := ""
 	for _, j := range jdks(w) {
 		if j.keytool != "" && (keytool == "" || j.store == path) {
@@ -87,9 +106,9 @@ func openJava(w *World, path, name string) *Place {
 	if keytool == "" {
 		keytool = program("keytool")
 	}
-	p := &Place{Store: "java", Path: path, name: name, files: []string{path},
-		byHand: fmt.Sprintf("%s -delete -alias %s -keystore %s", keytool, name, path),
-		acts:   &javaStore{path: path, alias: name, keytool: keytool, extra: w.JavaPassword}}
+	p := &Location{Store: "java", Path: path, name: name, files: []string{path},
+		byHand:  fmt.Sprintf("%s -delete -alias %s -keystore %s", keytool, name, path),
+		backend: &javaStore{path: path, alias: name, keytool: keytool, extra: w.JavaPassword}}
 	if keytool == "" {
 		p.lacking, p.get = "no JDK here has a keytool", "apt-get install default-jre-headless"
 	}
@@ -111,7 +130,7 @@ func (e *PasswordError) Error() string {
 }
 
 // opened reads a keystore and says which password it has.
-func (s *javaStore) opened(path string) (certs int, has holding, password string, err error) {
+func (s *javaStore) opened(path string) (certs int, has contents, password string, err error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return 0, has, "", err
@@ -128,7 +147,7 @@ func (s *javaStore) opened(path string) (certs int, has holding, password string
 }
 
 // read asks keytool for what is under our name.
-func (s *javaStore) read() (holding, error) {
+func (s *javaStore) read() (contents, error) {
 	_, h, password, err := s.opened(s.path)
 	if err != nil {
 		return h, err

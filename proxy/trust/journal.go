@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy/atomicfile"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 )
 
@@ -21,6 +22,8 @@ const (
 	journalFile = "journal.json"
 	backupDir   = "before"
 )
+
+var _ = rundir.Register(journalDir)
 
 // Entry is one store that was set up.
 type Entry struct {
@@ -62,7 +65,7 @@ type journal struct {
 // openJournal reads the one in a state directory; none is an empty one.
 func openJournal(state string) (*journal, error) {
 	j := &journal{dir: filepath.Join(state, journalDir)}
-	raw, err := os.ReadFile(filepath.Join(j.dir, journalFile))
+	raw, err := rundir.ReadFile(filepath.Join(j.dir, journalFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return j, nil
 	}
@@ -84,15 +87,15 @@ func (j *journal) save() error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(j.dir, 0o700); err != nil {
+	if err := rundir.MakeDir(j.dir); err != nil {
 		return err
 	}
-	return rundir.WriteFile(filepath.Join(j.dir, journalFile), raw, 0o600)
+	return atomicfile.WriteDurably(filepath.Join(j.dir, journalFile), raw, 0o600)
 }
 
 // begin notes the files as they are, before they are touched.
 func (j *journal) begin(e *Entry, files []string) error {
-	if err := os.MkdirAll(filepath.Join(j.dir, backupDir), 0o700); err != nil {
+	if err := rundir.MakeDir(filepath.Join(j.dir, backupDir)); err != nil {
 		return err
 	}
 	seen := map[string]bool{}
@@ -107,7 +110,7 @@ func (j *journal) begin(e *Entry, files []string) error {
 			return err
 		}
 		if before != nil {
-			if err := rundir.WriteFile(j.backup(before), raw, 0o600); err != nil {
+			if err := atomicfile.WriteDurably(j.backup(before), raw, 0o600); err != nil {
 				return err
 			}
 		}
@@ -161,7 +164,7 @@ func (j *journal) restore(c *change) error {
 		}
 		return nil
 	}
-	raw, err := os.ReadFile(j.backup(c.Before))
+	raw, err := rundir.ReadFile(j.backup(c.Before))
 	if err != nil {
 		return err
 	}

@@ -3,10 +3,10 @@
 package trust
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/agentproxy/agentproxy/proxy/atomicfile"
 	"github.com/agentproxy/agentproxy/proxy/ca"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"software.sslmate.com/src/go-pkcs12"
@@ -18,28 +18,36 @@ import (
 // not end with an empty one.
 const JVMPassword = "changeit"
 
+var _ = rundir.Register("java-truststore*")
+
 // JVMTrustStore writes the PKCS#12 truststore for the certificates of bundle
-// beside it, unless it is newer than the bundle, and returns its path. No JDK
-// is needed.
+// beside it, unless it is there, whole and made of them, and returns its path. No
+// JDK is needed.
 func JVMTrustStore(bundle string) (string, error) {
 	path := JVMTrustStorePath(bundle)
-	pem, err := os.Stat(bundle)
+	pem, err := rundir.ReadFile(bundle)
 	if err != nil {
 		return "", err
 	}
-	if store, err := os.Stat(path); err == nil && !store.ModTime().Before(pem.ModTime()) {
-		return path, nil
+	stamp := rundir.Sum(pem)
+	if old, err := rundir.ReadFile(path + storeStampSuffix); err == nil {
+		if is, err := rundir.ReadFile(path); err == nil && string(old) == stamp+rundir.Sum(is) {
+			return path, nil
+		}
 	}
-	certs, err := ca.ReadCertificates(bundle)
+	store, err := pkcs12.Passwordless.EncodeTrustStore(ca.ParseCertificates(pem), "")
 	if err != nil {
 		return "", err
 	}
-	store, err := pkcs12.Passwordless.EncodeTrustStore(certs, "")
-	if err != nil {
+	if err := atomicfile.WriteDurably(path, store, 0o644); err != nil {
 		return "", err
 	}
-	return path, rundir.WriteFile(path, store, 0o644)
+	return path, atomicfile.Write(path+storeStampSuffix, []byte(stamp+rundir.Sum(store)), 0o644)
 }
+
+// storeStampSuffix is appended to a truststore's name for the file that has the
+// sums of the bundle that it was made of, and of itself.
+const storeStampSuffix = ".stamp"
 
 // JVMTrustStorePath is where the truststore of a bundle is, made or not: it maps
 // ca-bundle.crt to java-truststore.p12, and the bundle of a run with CA settings

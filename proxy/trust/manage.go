@@ -2,7 +2,6 @@ package trust
 
 import (
 	"bytes"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -10,12 +9,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy/ca"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 )
 
 // Manager sets up stores of this machine and undoes it.
 type Manager struct {
-	World *World
+	System *System
 	// Anchor is what is to be trusted; nil while there is no CA, which only
 	// Status and Remove can do with.
 	Anchor *Anchor
@@ -27,7 +27,7 @@ type Manager struct {
 // Open reads the journal and keeps others from it until release is called.
 func (m *Manager) Open() (release func(), err error) {
 	dir := filepath.Join(m.State, journalDir)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := rundir.MakeDir(dir); err != nil {
 		return nil, err
 	}
 	if release, err = rundir.Lock(dir); err != nil {
@@ -47,19 +47,19 @@ func (m *Manager) View() (err error) {
 	return err
 }
 
-func kindNamed(name string) (kind, error) {
+func storeNamed(name string) (storeKind, error) {
 	all := kinds()
-	i := slices.IndexFunc(all, func(k kind) bool { return k.name == name })
+	i := slices.IndexFunc(all, func(k storeKind) bool { return k.name == name })
 	if i < 0 {
-		return kind{}, &UnknownError{name}
+		return storeKind{}, &UnknownError{name}
 	}
 	return all[i], nil
 }
 
 // Places returns the stores of that kind which are on the machine, for the
 // anchor; none is a *NoneError.
-func (m *Manager) Places(store string) ([]*Place, error) {
-	k, err := kindNamed(store)
+func (m *Manager) Places(store string) ([]*Location, error) {
+	k, err := storeNamed(store)
 	if err != nil {
 		return nil, err
 	}
@@ -67,9 +67,9 @@ func (m *Manager) Places(store string) ([]*Place, error) {
 	if m.Anchor != nil {
 		name = m.Anchor.Name()
 	}
-	var places []*Place
-	for _, path := range k.find(m.World) {
-		places = append(places, k.open(m.World, path, name))
+	var places []*Location
+	for _, path := range k.find(m.System) {
+		places = append(places, k.open(m.System, path, name))
 	}
 	if len(places) == 0 {
 		return nil, &NoneError{store, k.none}
@@ -79,22 +79,22 @@ func (m *Manager) Places(store string) ([]*Place, error) {
 
 // Managed returns the stores that the journal lists, the last first: the order
 // in which they can be undone exactly.
-func (m *Manager) Managed() []*Place {
-	var places []*Place
+func (m *Manager) Managed() []*Location {
+	var places []*Location
 	for _, e := range slices.Backward(m.journal.Entries) {
-		if k, err := kindNamed(e.Store); err == nil {
-			places = append(places, k.open(m.World, e.Place, e.Name))
+		if k, err := storeNamed(e.Store); err == nil {
+			places = append(places, k.open(m.System, e.Place, e.Name))
 		}
 	}
 	return places
 }
 
-// Same tells whether two places are one.
-func (p *Place) Same(o *Place) bool {
+// Same reports whether two places are one.
+func (p *Location) Same(o *Location) bool {
 	return p.Store == o.Store && p.Path == o.Path && p.name == o.name
 }
 
-func (m *Manager) entry(p *Place) *Entry {
+func (m *Manager) entry(p *Location) *Entry {
 	i := slices.IndexFunc(m.journal.Entries, func(e *Entry) bool { return e.Store == p.Store && e.Place == p.Path && e.Name == p.name })
 	if i < 0 {
 		return nil
@@ -103,7 +103,7 @@ func (m *Manager) entry(p *Place) *Entry {
 }
 
 // Status says how the store stands.
-func (m *Manager) Status(p *Place) Report {
+func (m *Manager) Status(p *Location) Report {
 	r := p.look(m.Anchor, time.Now())
 	r.Managed = m.entry(p) != nil
 	r.Code = code(r.Store, r.State, r.Managed)
@@ -123,7 +123,7 @@ var fixes = map[State]string{
 }
 
 // Allowed is nil when the store may be changed by us, else a *RightsError.
-func (m *Manager) Allowed(p *Place) error {
+func (m *Manager) Allowed(p *Location) error {
 	if len(p.files) == 0 {
 		return nil // its helper asks for what it needs
 	}
@@ -135,7 +135,7 @@ func (m *Manager) Allowed(p *Place) error {
 
 // Install makes the store trust the anchor and nothing else of ours, checks
 // that it does, and puts everything back if it does not.
-func (m *Manager) Install(p *Place) (Report, error) {
+func (m *Manager) Install(p *Location) (Report, error) {
 	r := m.Status(p)
 	switch r.State {
 	case Trusted:
@@ -163,8 +163,8 @@ func (m *Manager) Install(p *Place) (Report, error) {
 }
 
 // renew notes that a store which points at our files has the anchor by them.
-func (m *Manager) renew(p *Place) error {
-	e, now := m.entry(p), Fingerprint(m.Anchor.Cert)
+func (m *Manager) renew(p *Location) error {
+	e, now := m.entry(p), ca.Fingerprint(m.Anchor.Cert)
 	if e == nil || e.CA == now {
 		return nil
 	}
@@ -182,8 +182,8 @@ func (r Report) refusal() error {
 
 // act installs into a store that holds nothing of ours, and says how it stands
 // then.
-func (m *Manager) act(p *Place) (Report, error) {
-	e := &Entry{Store: p.Store, Place: p.Path, Name: p.name, CA: Fingerprint(m.Anchor.Cert), File: m.Anchor.File, Since: time.Now().UTC().Truncate(time.Second)}
+func (m *Manager) act(p *Location) (Report, error) {
+	e := &Entry{Store: p.Store, Place: p.Path, Name: p.name, CA: ca.Fingerprint(m.Anchor.Cert), File: m.Anchor.File, Since: time.Now().UTC().Truncate(time.Second)}
 	if err := m.journal.begin(e, p.files); err != nil { // nothing was touched
 		return Report{}, errors.Join(fmt.Errorf("%s: %s: %w", p.Store, p.Path, err), m.journal.drop(e))
 	}
@@ -195,7 +195,7 @@ func (m *Manager) act(p *Place) (Report, error) {
 }
 
 // tried acts and looks at what came of it.
-func (m *Manager) tried(p *Place, e *Entry) (r Report, err error) {
+func (m *Manager) tried(p *Location, e *Entry) (r Report, err error) {
 	if len(p.files) > 0 {
 		if e.Dirs, err = makeDirs(realPath(p.files[0])); err != nil {
 			return r, err
@@ -212,7 +212,7 @@ func (m *Manager) tried(p *Place, e *Entry) (r Report, err error) {
 }
 
 // putBack undoes an act that failed.
-func (m *Manager) putBack(p *Place, e *Entry) error {
+func (m *Manager) putBack(p *Location, e *Entry) error {
 	var errs []error
 	if p.regenerates {
 		os.Remove(p.files[0])
@@ -225,21 +225,29 @@ func (m *Manager) putBack(p *Place, e *Entry) error {
 	return errors.Join(append(errs, m.journal.drop(e))...)
 }
 
-// Remove takes out what is ours. Files that are still as the install left them
-// become byte for byte what they were before.
-func (m *Manager) Remove(p *Place) (Report, error) {
-	r, e := m.Status(p), m.entry(p)
-	if e == nil && (r.State == Absent || r.State == Taken || r.Detail != "" && r.State == Trusted) {
-		return r, nil
+// WouldRemove reports whether Remove would change the store, and how it stands. It
+// touches nothing.
+func (m *Manager) WouldRemove(p *Location) (Report, bool, error) {
+	r := m.Status(p)
+	if m.entry(p) == nil && (r.State == Absent || r.State == Taken || r.Detail != "" && r.State == Trusted) {
+		return r, false, nil
 	}
 	switch r.State {
 	case Foreign, Unavailable, Unreadable:
-		return r, r.refusal()
+		return r, false, r.refusal()
 	}
-	if err := m.Allowed(p); err != nil {
+	err := m.Allowed(p)
+	return r, err == nil, err
+}
+
+// Remove takes out what is ours. Files that are still as the install left them
+// become byte for byte what they were before.
+func (m *Manager) Remove(p *Location) (Report, error) {
+	r, would, err := m.WouldRemove(p)
+	if !would {
 		return r, err
 	}
-	exact, err := m.undo(p, e)
+	exact, err := m.undo(p, m.entry(p))
 	if err != nil {
 		return r, fmt.Errorf("%s: %s: %w", p.Store, p.Path, err)
 	}
@@ -254,7 +262,7 @@ func (m *Manager) Remove(p *Place) (Report, error) {
 
 // undo is exact for the files that nobody has changed since. Where all are so
 // they are put back and that is all; else only what is ours is taken out.
-func (m *Manager) undo(p *Place, e *Entry) (exact bool, err error) {
+func (m *Manager) undo(p *Location, e *Entry) (exact bool, err error) {
 	if e == nil {
 		return false, p.take()
 	}
@@ -317,26 +325,23 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// Fingerprint is the SHA-256 of a certificate in hex.
-func Fingerprint(c *x509.Certificate) string { return digest(c.Raw) }
-
 // Behind returns the stores that the journal lists for an earlier certificate in
 // the anchor's file, the last first.
-func (m *Manager) Behind() []*Place {
-	now := Fingerprint(m.Anchor.Cert)
-	return slices.DeleteFunc(m.Managed(), func(p *Place) bool {
+func (m *Manager) Behind() []*Location {
+	now := ca.Fingerprint(m.Anchor.Cert)
+	return slices.DeleteFunc(m.Managed(), func(p *Location) bool {
 		e := m.entry(p)
 		return e.CA == now || e.File != m.Anchor.File
 	})
 }
 
 // Update puts the anchor in the place of an earlier one.
-func (m *Manager) Update(p *Place) (Report, error) {
-	k, err := kindNamed(p.Store)
+func (m *Manager) Update(p *Location) (Report, error) {
+	k, err := storeNamed(p.Store)
 	if err != nil {
 		return Report{}, err
 	}
-	next := k.open(m.World, p.Path, m.Anchor.Name())
+	next := k.open(m.System, p.Path, m.Anchor.Name())
 	if !next.Same(p) {
 		if r, err := m.Remove(p); err != nil {
 			return r, err

@@ -20,7 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// machine is a world in a temporary directory, with a CA.
+// machine is a system in a temporary directory, with a CA.
 type machine struct {
 	t testing.TB
 	*Manager
@@ -32,8 +32,8 @@ func newMachine(t testing.TB) *machine {
 	root := t.TempDir()
 	m := &machine{t: t, env: map[string]string{}}
 	state := filepath.Join(root, "state")
-	m.Manager = &Manager{State: state, World: &World{Root: root, Home: filepath.Join(root, "home"), Getenv: func(name string) string { return m.env[name] }}}
-	must(t, os.MkdirAll(m.World.Home, 0o755))
+	m.Manager = &Manager{State: state, System: &System{Root: root, Home: filepath.Join(root, "home"), Getenv: func(name string) string { return m.env[name] }}}
+	must(t, os.MkdirAll(m.System.Home, 0o755))
 	if _, err := ca.Open(state); err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func (m *machine) anchor() {
 	m.t.Helper()
 	cert, err := ca.Certificate(m.State)
 	must(m.t, err)
-	b, err := ca.BuildBundle(m.State)
+	b, err := ca.BuildBundle(m.State, m.State)
 	must(m.t, err)
 	store, err := JVMTrustStore(b.Path)
 	must(m.t, err)
@@ -64,7 +64,7 @@ func (m *machine) rotate() {
 }
 
 // place is the only one of that store.
-func (m *machine) place(store string) *Place {
+func (m *machine) place(store string) *Location {
 	m.t.Helper()
 	places, err := m.Places(store)
 	if err != nil || len(places) != 1 {
@@ -94,7 +94,7 @@ func (m *machine) remove(store string) Report {
 // write puts a file below the home directory.
 func (m *machine) write(name, text string, mode fs.FileMode) string {
 	m.t.Helper()
-	path := filepath.Join(m.World.Home, name)
+	path := filepath.Join(m.System.Home, name)
 	must(m.t, os.MkdirAll(filepath.Dir(path), 0o755))
 	must(m.t, os.WriteFile(path, []byte(text), mode))
 	must(m.t, os.Chmod(path, mode))
@@ -105,7 +105,7 @@ func (m *machine) write(name, text string, mode fs.FileMode) string {
 func (m *machine) listing() map[string]string {
 	m.t.Helper()
 	all := map[string]string{}
-	must(m.t, filepath.WalkDir(m.World.Home, func(path string, d fs.DirEntry, err error) error {
+	must(m.t, filepath.WalkDir(m.System.Home, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -147,7 +147,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// have tells whether a program is here, and notes it when it is not.
+// have reports whether a program is here, and notes it when it is not.
 func have(t testing.TB, name, what string) bool {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
@@ -160,9 +160,6 @@ func have(t testing.TB, name, what string) bool {
 // Every configuration file, as it may be: what is installed is undone to the byte.
 func TestSettingsAreUndoneExactly(t *testing.T) {
 	t.Setenv("PATH", "") // the tools are asked in another test: they take their time
-	files := map[string]string{
-		"bazel": ".bazelrc", "boto": ".boto", "npm": ".npmrc", "pip": ".config/pip/pip.conf", "git": ".gitconfig", "conda": ".condarc",
-	}
 	texts := map[string]map[string]string{
 		"":      {"none": "-", "empty": "", "comment without newline": "# mine"},
 		"pip":   {"its section": "[global]\r\ntimeout = 60\r\n[install]\r\nuser = yes\r\n"},
@@ -177,7 +174,9 @@ func TestSettingsAreUndoneExactly(t *testing.T) {
 				t.Run(s.store+"/"+name, func(t *testing.T) {
 					m := newMachine(t)
 					if text != "-" {
-						m.write(files[s.store], text, 0o640)
+						file, err := filepath.Rel(m.System.Home, m.place(s.store).Path)
+						must(t, err)
+						m.write(file, text, 0o640)
 					}
 					before := m.listing()
 					if r := m.install(s.store); !r.Changed || !r.Managed {
@@ -223,7 +222,7 @@ func TestKeyOfTheUsersIsNotReplaced(t *testing.T) {
 func TestInstallKeepsWhatIsTheUsers(t *testing.T) {
 	m := newMachine(t)
 	real := m.write("dotfiles/npmrc", "a=1\n", 0o604)
-	link := filepath.Join(m.World.Home, ".npmrc")
+	link := filepath.Join(m.System.Home, ".npmrc")
 	must(t, os.Symlink("dotfiles/npmrc", link))
 	m.install("npm")
 	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
@@ -295,8 +294,8 @@ func TestWithoutRights(t *testing.T) {
 		return
 	}
 	m := newMachine(t)
-	must(t, os.Chmod(m.World.Home, 0o555))
-	t.Cleanup(func() { os.Chmod(m.World.Home, 0o755) })
+	must(t, os.Chmod(m.System.Home, 0o555))
+	t.Cleanup(func() { os.Chmod(m.System.Home, 0o755) })
 	var rights *RightsError
 	if _, err := m.Install(m.place("npm")); !errors.As(err, &rights) {
 		t.Errorf("got %v", err)
@@ -319,8 +318,8 @@ func TestNames(t *testing.T) {
 
 func TestExpiredAndUnknown(t *testing.T) {
 	m := newMachine(t)
-	p := &Place{Store: "nss"}
-	expired := p.judge(holding{named: []*x509.Certificate{m.Anchor.Cert}}, m.Anchor, m.Anchor.Cert.NotAfter.Add(time.Hour))
+	p := &Location{Store: "nss"}
+	expired := p.judge(contents{named: []*x509.Certificate{m.Anchor.Cert}}, m.Anchor, m.Anchor.Cert.NotAfter.Add(time.Hour))
 	if expired.State != Expired {
 		t.Errorf("%+v", expired)
 	}
@@ -364,13 +363,13 @@ func TestToolsReadTheirSettings(t *testing.T) {
 
 func TestFirefoxPolicies(t *testing.T) {
 	m := newMachine(t)
-	m.World.Admin = true
-	must(t, os.MkdirAll(filepath.Join(m.World.Root, "usr", "bin"), 0o755))
-	must(t, os.WriteFile(filepath.Join(m.World.Root, "usr", "bin", "firefox"), nil, 0o755))
-	file := filepath.Join(m.World.Root, policyFile)
+	m.System.Admin = true
+	must(t, os.MkdirAll(filepath.Join(m.System.Root, "usr", "bin"), 0o755))
+	must(t, os.WriteFile(filepath.Join(m.System.Root, "usr", "bin", "firefox"), nil, 0o755))
+	file := filepath.Join(m.System.Root, policyFile)
 	m.install("firefox")
 	m.remove("firefox")
-	if _, err := os.Stat(filepath.Join(m.World.Root, "etc")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(m.System.Root, "etc")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("directories are left: %v", err)
 	}
 
@@ -405,16 +404,15 @@ func TestNSSIsReplacedNeverDoubled(t *testing.T) {
 		return
 	}
 	m := newMachine(t)
-	db := filepath.Join(m.World.Home, ".pki", "nssdb")
+	db := filepath.Join(m.System.Home, ".pki", "nssdb")
 	must(t, os.MkdirAll(db, 0o700))
 	must(t, fill(db, true, nil))
-	before := m.listing()
 	m.install("nss")
 	m.rotate()
 	if r := m.Status(m.place("nss")); r.State != Earlier || r.Code != "nss_earlier" {
 		t.Errorf("%+v", r)
 	}
-	if _, codes, err := Installed(m.State, Fingerprint(m.Anchor.Cert)); err != nil || fmt.Sprint(codes) != "[nss_earlier]" {
+	if _, codes, err := Installed(m.State, ca.Fingerprint(m.Anchor.Cert)); err != nil || fmt.Sprint(codes) != "[nss_earlier]" {
 		t.Errorf("the status document says %v, %v", codes, err)
 	}
 	m.install("nss")
@@ -452,7 +450,7 @@ func TestNSSIsReplacedNeverDoubled(t *testing.T) {
 	must(t, os.RemoveAll(db))
 	must(t, os.MkdirAll(db, 0o700))
 	must(t, fill(db, true, nil))
-	before = m.listing()
+	before := m.listing()
 	m.install("nss")
 	if r := m.remove("nss"); !r.Exact {
 		t.Error("not exact")
@@ -481,21 +479,21 @@ func TestJava(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := newMachine(t)
-			security := filepath.Join(m.World.Home, ".sdkman/candidates/java/21/lib/security")
+			security := filepath.Join(m.System.Home, ".sdkman/candidates/java/21/lib/security")
 			must(t, os.MkdirAll(security, 0o755))
 			store := filepath.Join(security, "cacerts")
 			argv := append(c.flags, "-importcert", "-noprompt", "-alias", "other", "-file", other, "-storetype", c.kind, "-storepass", c.password, "-keystore", store)
 			if out, err := exec.Command("keytool", argv...).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
-			must(t, os.Symlink("21", filepath.Join(m.World.Home, ".sdkman/candidates/java/current")))
+			must(t, os.Symlink("21", filepath.Join(m.System.Home, ".sdkman/candidates/java/current")))
 			before := m.listing()
 			if c.told != "" {
 				var password *PasswordError
 				if _, err := m.Install(m.place("java")); !errors.As(err, &password) {
 					t.Fatalf("without the password: %v", err)
 				}
-				m.World.JavaPassword = c.told
+				m.System.JavaPassword = c.told
 			}
 			m.install("java")
 			if name == "jks" {

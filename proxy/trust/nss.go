@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/ca"
+	"github.com/agentproxy/agentproxy/proxy/rundir"
 )
 
 // ErrNoCertutil says that an NSS database cannot be made: certutil, of the
@@ -112,7 +113,7 @@ func once(dir string, make func(tmp string) error) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+	if err := rundir.MakeDir(filepath.Dir(dir)); err != nil {
 		return err
 	}
 	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".new.*")

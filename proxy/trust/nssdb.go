@@ -43,7 +43,7 @@ func globQuote(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
-func findNSS(w *World) []string {
+func findNSS(w *System) []string {
 	dirs := append(w.user(nssDatabases...), filepath.Join(w.xdg("XDG_DATA_HOME", ".local/share"), "pki", "nssdb"))
 	if w.Admin {
 		dirs = append(dirs, w.machine("/etc/pki/nssdb")...) // the machine's, of Fedora and its relatives
@@ -51,10 +51,10 @@ func findNSS(w *World) []string {
 	return databases(dirs)
 }
 
-func openNSS(_ *World, dir, name string) *Place { return nssPlace("nss", dir, name) }
+func openNSS(_ *System, dir, name string) *Location { return nssPlace("nss", dir, name) }
 
-func nssPlace(store, dir, name string) *Place {
-	p := &Place{Store: store, Path: dir, name: name, acts: &nssStore{dir, name},
+func nssPlace(store, dir, name string) *Location {
+	p := &Location{Store: store, Path: dir, name: name, backend: &nssStore{dir, name},
 		byHand: "certutil -d sql:" + dir + " -D -n " + name}
 	for _, file := range []string{"cert9.db", "key4.db", "pkcs11.txt"} {
 		p.files = append(p.files, filepath.Join(dir, file))
@@ -69,8 +69,8 @@ type nssStore struct{ dir, name string }
 
 // read asks certutil for what is under our name; without the flag C it is there
 // and not trusted for servers, which is as good as not there.
-func (s *nssStore) read() (holding, error) {
-	var h holding
+func (s *nssStore) read() (contents, error) {
+	var h contents
 	list, err := certutil(s.dir, nil, "-L")
 	if err != nil {
 		return h, err

@@ -2,7 +2,6 @@ package trust
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,21 +19,24 @@ import (
 type setting struct {
 	store string
 	// file is the one to edit, also are those that count beside it.
-	file func(*World) string
-	also func(*World) []string
+	file func(*System) string
+	also func(*System) []string
 	layout
 	// lines set the key to the value; value says which file of ours that is.
 	lines func(value string) []string
 	value func(*Anchor) string
 	// copied is where a copy of that file goes, which all users can read; nil and
 	// "" for none.
-	copied func(*World) string
+	copied func(*System) string
 	// tool is the program, where it has another name than the store.
 	tool string
 	// ask makes the tool say what it reads from the file; nil where no tool can.
 	ask func(file string) helper
 	// answers finds the value in what the tool prints, as group 1.
 	answers func() *regexp.Regexp
+	// closed finds a line behind which nothing can be added, nil where there is
+	// none such.
+	closed func() *regexp.Regexp
 }
 
 var wholeLine = pattern(`^(.*)\n$`)
@@ -42,144 +44,18 @@ var wholeLine = pattern(`^(.*)\n$`)
 func bundleOf(a *Anchor) string    { return a.Bundle }
 func javaStoreOf(a *Anchor) string { return a.JavaStore }
 
-func noneBeside(*World) []string { return nil }
+func noneBeside(*System) []string { return nil }
 
 func line(format string) func(string) []string {
 	return func(value string) []string { return []string{fmt.Sprintf(format, value)} }
 }
 
 // fileOf is the file that a variable names, else the one below the home directory.
-func fileOf(variable, name string) func(*World) string {
-	return func(w *World) string { return cmp.Or(w.Getenv(variable), filepath.Join(w.Home, name)) }
+func fileOf(variable, name string) func(*System) string {
+	return func(w *System) string { return cmp.Or(w.Getenv(variable), filepath.Join(w.Home, name)) }
 }
 
-// settings is the table. Which key a tool obeys, and over which other, was
-// measured for the profiles (profiles/tools).
-var settings = []setting{
-	{
-		store: "bazel",
-		file: func(w *World) string {
-			if w.Admin {
-				return filepath.Join(w.Root, "/etc/bazel.bazelrc")
-			}
-			return filepath.Join(w.Home, ".bazelrc")
-		},
-		also:   noneBeside,
-		layout: layout{keys: pattern(`^\s*startup\b.*-Djavax\.net\.ssl\.trustStore=(\S+)`)},
-		lines: func(value string) []string {
-			return []string{
-				`startup "--host_jvm_args=-Djavax.net.ssl.trustStore=` + value + `"`,
-				"startup --host_jvm_args=-Djavax.net.ssl.trustStorePassword=" + JVMPassword,
-			}
-		},
-		value: javaStoreOf,
-		copied: func(w *World) string {
-			if w.Admin {
-				return filepath.Join(w.Root, "/etc/bazel.agentproxy.p12")
-			}
-			return ""
-		},
-	},
-	{
-		store: "boto", tool: "gsutil",
-		file:   fileOf("BOTO_CONFIG", ".boto"),
-		also:   func(w *World) []string { return []string{filepath.Join(w.Root, "/etc/boto.cfg")} },
-		layout: layout{section: "Boto", keys: pattern(`(?i)^\s*ca_certificates_file\s*[=:]\s*(.*)`)},
-		lines:  line("ca_certificates_file = %s"),
-		value:  bundleOf,
-	},
-	{
-		store:  "npm",
-		file:   fileOf("NPM_CONFIG_USERCONFIG", ".npmrc"),
-		also:   noneBeside,
-		layout: layout{keys: pattern(`^\s*(?:cafile|ca|ca\[\])\s*=\s*(.*)`)},
-		lines:  line("cafile=%s"),
-		value:  bundleOf,
-		ask: func(file string) helper {
-			return helper{argv: []string{"npm", "config", "get", "cafile", "--userconfig", file}, env: []string{"npm_config_cafile=", "NPM_CONFIG_CAFILE=", "npm_config_logs_max=0"}}
-		},
-		answers: wholeLine,
-	},
-	{
-		store: "pip",
-		file: func(w *World) string {
-			if file := w.Getenv("PIP_CONFIG_FILE"); file != "" {
-				return file
-			}
-			mac := filepath.Join(w.Home, "Library", "Application Support", "pip")
-			if _, err := os.Stat(mac); err == nil {
-				return filepath.Join(mac, "pip.conf")
-			}
-			return filepath.Join(w.xdg("XDG_CONFIG_HOME", ".config"), "pip", "pip.conf")
-		},
-		also:   func(w *World) []string { return []string{filepath.Join(w.Home, ".pip", "pip.conf")} },
-		layout: layout{section: "global", keys: pattern(`(?i)^\s*cert\s*[=:]\s*(.*)`)},
-		lines:  line("cert = %s"),
-		value:  bundleOf,
-		ask: func(file string) helper {
-			// "config get" does not look into PIP_CONFIG_FILE (pip 23.2).
-			return helper{argv: []string{"pip", "--disable-pip-version-check", "config", "list"}, env: []string{"PIP_CONFIG_FILE=" + file}}
-		},
-		answers: pattern(`(?m)^global\.cert='(.*)'$`),
-	},
-	{
-		store:  "git",
-		file:   gitFile,
-		also:   gitFiles,
-		layout: layout{section: "http", atEnd: true, keys: pattern(`(?i)^\s*sslcainfo\s*=\s*(.*)`)},
-		lines:  func(value string) []string { return []string{"\tsslCAInfo = " + quoted(value)} },
-		value:  bundleOf,
-		ask: func(file string) helper {
-			return helper{argv: []string{"git", "config", "--file", file, "--includes", "--get", "http.sslCAInfo"}}
-		},
-		answers: wholeLine,
-	},
-	{
-		store: "conda",
-		file:  fileOf("CONDARC", ".condarc"),
-		also: func(w *World) []string {
-			return w.user(".config/conda/.condarc", ".conda/.condarc", ".condarc.d/*.yml")
-		},
-		layout: layout{keys: pattern(`^["']?(?:ssl_verify|verify_ssl)["']?\s*:\s*(.*)`)},
-		lines:  func(value string) []string { return []string{"ssl_verify: " + quoted(value)} },
-		value:  bundleOf,
-		ask: func(file string) helper {
-			return helper{argv: []string{"conda", "config", "--file", file, "--get", "ssl_verify"}}
-		},
-		answers: pattern(`(?m)^--set ssl_verify (.*)$`),
-	},
-}
-
-// gitFiles are the user's two; git reads both, and the one in the home directory
-// wins.
-func gitFiles(w *World) []string {
-	if file := w.Getenv("GIT_CONFIG_GLOBAL"); file != "" {
-		return []string{file}
-	}
-	return []string{filepath.Join(w.Home, ".gitconfig"), filepath.Join(w.xdg("XDG_CONFIG_HOME", ".config"), "git", "config")}
-}
-
-// gitFile is the one that git would write to.
-func gitFile(w *World) string {
-	files := gitFiles(w)
-	for _, file := range files {
-		if _, err := os.Stat(file); err == nil {
-			return file
-		}
-	}
-	return files[0]
-}
-
-// quoted is a text in double quotes, as JSON, YAML and git write it.
-func quoted(s string) string {
-	raw, err := json.Marshal(s)
-	if err != nil {
-		return s // a string can always be written
-	}
-	return string(raw)
-}
-
-func (s setting) find(w *World) []string {
+func (s setting) find(w *System) []string {
 	path, err := filepath.Abs(s.file(w)) // a variable may name it from here
 	if err != nil {
 		return nil
@@ -187,30 +63,15 @@ func (s setting) find(w *World) []string {
 	return []string{path}
 }
 
-func (s setting) open(w *World, path, name string) *Place {
+func (s setting) open(w *System, path, name string) *Location {
 	store := &settingStore{setting: s, path: path, also: slices.DeleteFunc(s.also(w), func(file string) bool { return file == path })}
-	p := &Place{Store: s.store, Path: path, name: name, files: []string{path}, acts: store}
+	p := &Location{Store: s.store, Path: path, name: name, files: []string{path}, tool: cmp.Or(s.tool, s.store), backend: store}
 	if s.copied != nil {
 		if store.copy = s.copied(w); store.copy != "" {
 			p.files = append(p.files, store.copy)
 		}
 	}
 	return p
-}
-
-// Present tells whether there is a reason to set the store up without being
-// asked for it by name: its file, or its tool.
-func (p *Place) Present() bool {
-	s, ok := p.acts.(*settingStore)
-	if !ok {
-		return true
-	}
-	tool := s.tool
-	if tool == "" {
-		tool = s.store
-	}
-	_, err := os.Stat(p.Path)
-	return err == nil || program(tool) != ""
 }
 
 type settingStore struct {
@@ -243,18 +104,18 @@ type found struct {
 	of *settingStore
 }
 
-func (s *settingStore) read() (holding, error) {
+func (s *settingStore) read() (contents, error) {
 	f := &found{of: s}
 	for _, file := range append([]string{s.path}, s.also...) {
 		raw, err := os.ReadFile(file)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return holding{}, err
+			return contents{}, err
 		}
 		d := parseDocument(raw)
 		if from, to, ok := d.block(); ok && file == s.path {
 			f.inside = d.lines[from+1 : to-1]
 		} else if slices.Contains(d.lines, blockBegin) && file == s.path {
-			return holding{}, fmt.Errorf("line %d begins our lines and nothing ends them; delete them", slices.Index(d.lines, blockBegin)+1)
+			return contents{}, fmt.Errorf("line %d begins our lines and nothing ends them; delete them", slices.Index(d.lines, blockBegin)+1)
 		}
 		if line, value := d.setting(s.layout); line >= 0 && f.file == "" {
 			f.file, f.line, f.value, f.key = file, line+1, value, strings.TrimSpace(d.lines[line])
@@ -263,7 +124,7 @@ func (s *settingStore) read() (holding, error) {
 	if f.inside != nil {
 		f.says = s.answer()
 	}
-	return holding{setting: f}, nil
+	return contents{setting: f}, nil
 }
 
 // judge says what the files come down to for the anchor.
@@ -329,7 +190,7 @@ func (s *settingStore) add(a *Anchor) error {
 		return err
 	}
 	d := parseDocument(raw)
-	if s.store == "conda" && slices.ContainsFunc(d.lines, notPlainYAML().MatchString) {
+	if s.closed != nil && slices.ContainsFunc(d.lines, s.closed().MatchString) {
 		return fmt.Errorf("it is not one plain mapping, and is left to you; add: %s", s.lines(s.wanted(a))[0])
 	}
 	if s.copy != "" {
@@ -343,10 +204,6 @@ func (s *settingStore) add(a *Anchor) error {
 	}
 	return replaceFile(s.path, d.insert(s.layout, s.lines(s.wanted(a))).bytes(), like)
 }
-
-// notPlainYAML are the lines of a document behind which nothing can be added: in
-// braces, or one of several.
-var notPlainYAML = pattern(`^(\{|\.\.\.|---\s*\S)`)
 
 // take removes our lines, or one that says the same: some tools write their
 // file anew, without comments.

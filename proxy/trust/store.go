@@ -4,35 +4,36 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
 )
 
 // kind is one row of the table of stores.
-type kind struct {
+type storeKind struct {
 	name string
 	// byDefault stores are set up without being named.
 	byDefault bool
 	// find returns where such stores are on the machine.
-	find func(*World) []string
+	find func(*System) []string
 	// open makes the place of a path that find returned, now or earlier.
-	open func(w *World, path, name string) *Place
+	open func(w *System, path, name string) *Location
 	// none is what to do when nothing was found.
 	none string
 }
 
 // kinds is the table of stores, in the order of setting them up: the system
 // first, whose tools may write Java's store, too.
-func kinds() []kind {
-	all := []kind{
+func kinds() []storeKind {
+	all := []storeKind{
 		{"system", true, findSystem, openSystem, "install ca-certificates"},
 		{"nss", true, findNSS, openNSS, "mkdir -p ~/.pki/nssdb && certutil -d sql:$HOME/.pki/nssdb -N --empty-password"},
 		{"firefox", true, findFirefox, openFirefox, "start Firefox once, so that it makes a profile"},
 		{"java", true, findJava, openJava, "name the JDK: JAVA_HOME=/path/to/jdk agentproxy trust install --store java"},
 	}
 	for _, s := range settings {
-		all = append(all, kind{s.store, false, s.find, s.open, ""})
+		all = append(all, storeKind{s.store, false, s.find, s.open, ""})
 	}
 	return all
 }
@@ -49,8 +50,8 @@ func Stores() (all, byDefault []string) {
 	return all, byDefault
 }
 
-// Place is one store on this machine.
-type Place struct {
+// Location is one store on this machine.
+type Location struct {
 	// Store is its kind, Path the file, directory or keychain where it is.
 	Store, Path string
 	name        string
@@ -59,24 +60,33 @@ type Place struct {
 	// regenerates is true where a command makes the files out of others: an undo
 	// must run it, and what it makes again may still differ from what was there.
 	regenerates bool
+	// tool is the program whose configuration file the store is, "" for others.
+	tool string
 	// lacking says which helper there is none of, get is how to get it.
 	lacking, get string
 	// byHand takes out what is under our name and not ours.
 	byHand string
-	acts
+	backend
 }
 
-// acts are what differs from store to store.
-type acts interface {
+// Present reports whether there is a reason to set the store up without being
+// asked for it by name: its file, or its tool.
+func (p *Location) Present() bool {
+	_, err := os.Stat(p.Path)
+	return p.tool == "" || err == nil || program(p.tool) != ""
+}
+
+// backend is what differs from store to store.
+type backend interface {
 	// read looks into the store, by its own reader where it has one.
-	read() (holding, error)
+	read() (contents, error)
 	// add makes it trust the anchor, take takes out what is under our name.
 	add(*Anchor) error
 	take() error
 }
 
-// holding is what a store holds of ours.
-type holding struct {
+// contents is what a store holds of ours.
+type contents struct {
 	// named are the certificates under our name.
 	named []*x509.Certificate
 	// others are the rest, where the store can list it.
@@ -121,7 +131,7 @@ type Report struct {
 }
 
 // judge says how a store stands to the anchor.
-func (p *Place) judge(h holding, a *Anchor, now time.Time) Report {
+func (p *Location) judge(h contents, a *Anchor, now time.Time) Report {
 	r := Report{Store: p.Store, Place: p.Path, State: Absent}
 	if h.setting != nil {
 		return h.setting.judge(r, a)
@@ -154,7 +164,7 @@ func (p *Place) judge(h holding, a *Anchor, now time.Time) Report {
 }
 
 // look reads and judges a place.
-func (p *Place) look(a *Anchor, now time.Time) Report {
+func (p *Location) look(a *Anchor, now time.Time) Report {
 	if p.name == "" { // without a CA nothing can be ours
 		return Report{Store: p.Store, Place: p.Path, State: Absent}
 	}

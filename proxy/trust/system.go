@@ -66,7 +66,7 @@ func program(name string) string {
 }
 
 // anchorDirs returns the directory of the first row that fits.
-func anchorDirs(w *World) []string {
+func anchorDirs(w *System) []string {
 	for _, row := range systemRows {
 		dir := filepath.Join(w.Root, row.dir)
 		if info, err := os.Stat(dir); err == nil && info.IsDir() && program(row.update[0]) != "" {
@@ -76,15 +76,15 @@ func anchorDirs(w *World) []string {
 	return nil
 }
 
-func openAnchors(w *World, dir, name string) *Place {
+func openAnchors(w *System, dir, name string) *Location {
 	row := systemRows[len(systemRows)-1]
 	for _, r := range systemRows {
 		if filepath.Join(w.Root, r.dir) == dir {
 			row = r
 		}
 	}
-	s := &systemStore{row: row, world: w, name: name, anchor: filepath.Join(dir, name+row.extension)}
-	p := &Place{Store: "system", Path: dir, name: name, regenerates: true, byHand: "rm " + s.anchor + " && " + row.update[0], acts: s}
+	s := &systemStore{row: row, system: w, name: name, anchor: filepath.Join(dir, name+row.extension)}
+	p := &Location{Store: "system", Path: dir, name: name, regenerates: true, byHand: "rm " + s.anchor + " && " + row.update[0], backend: s}
 	p.files = []string{s.anchor, filepath.Join(w.Root, row.bundle)}
 	for _, path := range w.machine(row.made...) {
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
@@ -99,7 +99,7 @@ func openAnchors(w *World, dir, name string) *Place {
 
 type systemStore struct {
 	row    systemRow
-	world  *World
+	system *System
 	name   string
 	anchor string
 }
@@ -107,9 +107,9 @@ type systemStore struct {
 // read says what clients see, which is in the bundle: a certificate that is
 // only in the directory is not trusted yet, one that is only in the bundle is
 // still.
-func (s *systemStore) read() (holding, error) {
-	var h holding
-	bundle, err := certsIn(filepath.Join(s.world.Root, s.row.bundle))
+func (s *systemStore) read() (contents, error) {
+	var h contents
+	bundle, err := certsIn(filepath.Join(s.system.Root, s.row.bundle))
 	if err != nil {
 		return h, err
 	}
@@ -167,11 +167,11 @@ func (s *systemStore) run(argv []string) error {
 const debianJava = "/etc/ssl/certs/java/cacerts"
 
 func (s *systemStore) takeFromJava() error {
-	path := filepath.Join(s.world.Root, debianJava)
+	path := filepath.Join(s.system.Root, debianJava)
 	if _, err := os.Stat(path); err != nil || s.row.without == nil {
 		return nil
 	}
-	java := openJava(s.world, path, "debian:"+s.name+".pem")
+	java := openJava(s.system, path, "debian:"+s.name+".pem")
 	if java.lacking != "" {
 		return nil
 	}

@@ -14,15 +14,15 @@ import (
 // never run by us.
 const systemKeychain = "/Library/Keychains/System.keychain"
 
-func findSystem(w *World) []string {
+func findSystem(w *System) []string {
 	if w.Admin {
 		return []string{systemKeychain}
 	}
 	return []string{filepath.Join(w.Home, "Library", "Keychains", "login.keychain-db")}
 }
 
-func openSystem(_ *World, path, name string) *Place {
-	return &Place{Store: "system", Path: path, name: name, acts: &keychain{path: path, name: name},
+func openSystem(_ *System, path, name string) *Location {
+	return &Location{Store: "system", Path: path, name: name, backend: &keychain{path: path, name: name},
 		byHand: "open the certificate in Keychain Access and delete it"}
 }
 
@@ -30,8 +30,8 @@ type keychain struct{ path, name string }
 
 // read lists the keychain's certificates; whether one is trusted is a setting
 // beside it, that add makes and take removes.
-func (k *keychain) read() (holding, error) {
-	var h holding
+func (k *keychain) read() (contents, error) {
+	var h contents
 	out, err := helper{argv: []string{"security", "find-certificate", "-a", "-p", k.path}}.run()
 	if err != nil {
 		return h, err

@@ -2,6 +2,6 @@
 
 package trust
 
-func findSystem(w *World) []string { return anchorDirs(w) }
+func findSystem(w *System) []string { return anchorDirs(w) }
 
-func openSystem(w *World, path, name string) *Place { return openAnchors(w, path, name) }
+func openSystem(w *System, path, name string) *Location { return openAnchors(w, path, name) }

@@ -19,11 +19,30 @@ func bundle(t testing.TB) string {
 	if _, err := ca.Open(dir); err != nil {
 		t.Fatal(err)
 	}
-	b, err := ca.BuildBundle(dir)
+	b, err := ca.BuildBundle(dir, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b.Path
+}
+
+// Every store and every state that has a code is in the README's tables.
+func TestStoresAreDocumented(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stores, _ := Stores()
+	for _, store := range stores {
+		if !strings.Contains(string(readme), "\n| `"+store+"` | ") {
+			t.Errorf("README.md has no row for the store %s", store)
+		}
+	}
+	for _, state := range []State{Absent, Earlier, Expired, Foreign, Taken, Unavailable, Unreadable} {
+		if !strings.Contains(string(readme), "\n| `<store>_"+string(state)+"` | ") {
+			t.Errorf("README.md has no row for the code of the state %s", state)
+		}
+	}
 }
 
 func TestJVMTrustStore(t *testing.T) {

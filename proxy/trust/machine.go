@@ -16,8 +16,8 @@ import (
 	"github.com/agentproxy/agentproxy/proxy/ca"
 )
 
-// World is the machine and its user, read once.
-type World struct {
+// System is the machine and its user, read once.
+type System struct {
 	// Root stands before every absolute path of the machine's; "" for the
 	// machine that we run on.
 	Root string
@@ -31,7 +31,7 @@ type World struct {
 }
 
 // machine returns the paths that match the patterns below the root.
-func (w *World) machine(patterns ...string) []string {
+func (w *System) machine(patterns ...string) []string {
 	var all []string
 	for _, p := range patterns {
 		found, _ := filepath.Glob(filepath.Join(w.Root, p)) // the patterns are constants
@@ -41,7 +41,7 @@ func (w *World) machine(patterns ...string) []string {
 }
 
 // user returns the paths that match the patterns below the home directory.
-func (w *World) user(patterns ...string) []string {
+func (w *System) user(patterns ...string) []string {
 	var all []string
 	for _, p := range patterns {
 		found, _ := filepath.Glob(filepath.Join(w.Home, p))
@@ -52,7 +52,7 @@ func (w *World) user(patterns ...string) []string {
 
 // xdg is a base directory of the XDG specification: what the variable names, or
 // the default below the home directory.
-func (w *World) xdg(variable, byDefault string) string {
+func (w *System) xdg(variable, byDefault string) string {
 	if dir := w.Getenv(variable); filepath.IsAbs(dir) {
 		return dir
 	}
