@@ -16,8 +16,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/agentproxy/agentproxy/proxy/canary"
-	"github.com/agentproxy/agentproxy/proxy/daemon"
+	"github.com/agentproxy/agentproxy/proxy/capture/sockets"
+	"github.com/agentproxy/agentproxy/proxy/contract"
 	"github.com/agentproxy/agentproxy/proxy/peer"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/status"
@@ -25,8 +25,8 @@ import (
 
 const callTimeout = 2 * time.Second
 
-// knockTimeout is longer than the front takes to answer, whatever happens.
-const knockTimeout = 6 * time.Second
+// probeTimeout is longer than the front takes to answer, whatever happens.
+const probeTimeout = 6 * time.Second
 
 // call makes one request to the daemon. Each side proves that it has read the
 // record, so a process that took over a dead daemon's port is not mistaken for
@@ -45,13 +45,13 @@ func (t *Tunnel) call(ctx context.Context, method, path string) (*http.Response,
 	conn.SetDeadline(deadline)
 	nonce := rand.Text()
 	fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: %s\r\n%s: %s\r\n%s: %s\r\nContent-Length: 0\r\n\r\n",
-		method, path, address, daemon.NonceHeader, nonce, daemon.ProofHeader, t.Record.Proof(rundir.RoleClient, nonce))
+		method, path, address, contract.NonceHeader, nonce, contract.ProofHeader, t.Record.Proof(rundir.RoleClient, nonce))
 	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
 	if err != nil {
 		conn.Close()
 		return nil, nil, err
 	}
-	if !t.Record.Verify(rundir.RoleServer, nonce, res.Header.Get(daemon.ProofHeader)) {
+	if !t.Record.Verify(rundir.RoleServer, nonce, res.Header.Get(contract.ProofHeader)) {
 		conn.Close()
 		return nil, nil, fmt.Errorf("what listens on port %d is not the tunnel of the record", t.Record.Port)
 	}
@@ -63,9 +63,9 @@ func (t *Tunnel) call(ctx context.Context, method, path string) (*http.Response,
 	return res, conn, nil
 }
 
-// alive tells whether the process behind the record is there and is the one.
+// alive reports whether the process behind the record is there and is the one.
 func (t *Tunnel) alive(ctx context.Context) bool {
-	_, conn, err := t.call(ctx, http.MethodGet, status.RunPath)
+	_, conn, err := t.call(ctx, http.MethodGet, contract.RunPath)
 	if err != nil {
 		return false
 	}
@@ -78,14 +78,14 @@ func (t *Tunnel) alive(ctx context.Context) bool {
 func (t *Tunnel) Stop(ctx context.Context) error {
 	exit := peer.WatchExit(t.Record.PID)
 	defer exit.Close()
-	_, conn, err := t.call(ctx, http.MethodPost, status.StopPath)
+	_, conn, err := t.call(ctx, http.MethodPost, contract.StopPath)
 	if err != nil {
 		return err
 	}
 	conn.Close()
 	for range 200 {
 		if !t.alive(ctx) {
-			exit.Wait(callTimeout)
+			exit.Wait(contract.DrainLimit + callTimeout)
 			return nil
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -125,7 +125,8 @@ func agentProxyBundle(ctx context.Context, proxyURL string) string {
 	if err != nil || !doc.Enabled {
 		return ""
 	}
-	if _, err := os.Stat(doc.CABundlePath); err != nil {
+	// Whoever has taken a dead proxy's port could name a file of theirs.
+	if rundir.CheckForeign(doc.CABundlePath) != nil {
 		return ""
 	}
 	return doc.CABundlePath
@@ -138,18 +139,20 @@ type Run struct {
 
 	options Options
 	done    chan struct{}
-	tunnels chan *Tunnel // holds the current one
+	tunnels chan *Tunnel // holds the current one; who has it may use what follows
+
+	captured []*sockets.Set // what has been handed over
 }
 
-// Enter attaches a run to the tunnel for the options, started if need be. A
+// Acquire attaches a run to the tunnel for the options, started if need be. A
 // tunnel that leaves between being found and being entered is replaced.
-func Enter(ctx context.Context, o Options, id string) (*Tunnel, *Run, error) {
+func Acquire(ctx context.Context, o Options, id string) (*Tunnel, *Run, error) {
 	w, err := resolve(ctx, o)
 	if err != nil {
 		return nil, nil, err
 	}
 	enter := func(t *Tunnel) (*Run, error) {
-		res, conn, err := t.join(ctx, id)
+		res, conn, err := t.attach(ctx, id)
 		if err != nil {
 			return nil, fmt.Errorf("attach to the tunnel on port %d: %w", t.Record.Port, err)
 		}
@@ -176,9 +179,9 @@ func Enter(ctx context.Context, o Options, id string) (*Tunnel, *Run, error) {
 	}
 }
 
-func (t *Tunnel) join(ctx context.Context, id string) (*http.Response, net.Conn, error) {
+func (t *Tunnel) attach(ctx context.Context, id string) (*http.Response, net.Conn, error) {
 	query := url.Values{"id": {id}, "pid": {strconv.Itoa(os.Getpid())}}
-	return t.call(ctx, http.MethodPost, status.RunPath+"?"+query.Encode())
+	return t.call(ctx, http.MethodPost, contract.RunPath+"?"+query.Encode())
 }
 
 // keep waits for the attachment to end and repairs it when that was a crash.
@@ -190,7 +193,7 @@ func (r *Run) keep(t *Tunnel, res *http.Response, conn net.Conn) {
 			return
 		default:
 		}
-		if strings.Contains(said, daemon.Stopped) {
+		if strings.Contains(said, contract.Stopped) {
 			return
 		}
 		var err error
@@ -225,11 +228,12 @@ func (r *Run) repair(dead *Tunnel) (*Tunnel, *http.Response, net.Conn, error) {
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	res, conn, err := t.join(ctx, r.ID)
+	res, conn, err := t.attach(ctx, r.ID)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	<-r.tunnels
+	r.handAgain(t)
 	r.tunnels <- t
 	return t, res, conn, nil
 }
@@ -238,7 +242,7 @@ func (r *Run) repair(dead *Tunnel) (*Tunnel, *http.Response, net.Conn, error) {
 func (r *Run) Evidence(ctx context.Context) (*status.Evidence, error) {
 	t := <-r.tunnels
 	r.tunnels <- t
-	res, conn, err := t.call(ctx, http.MethodGet, status.RunPath+"?"+url.Values{"id": {r.ID}}.Encode())
+	res, conn, err := t.call(ctx, http.MethodGet, contract.RunPath+"?"+url.Values{"id": {r.ID}}.Encode())
 	if err != nil {
 		return nil, err
 	}
@@ -252,12 +256,15 @@ func (r *Run) Evidence(ctx context.Context) (*status.Evidence, error) {
 }
 
 // Close detaches the run.
-func (r *Run) Close() { close(r.done) }
+func (r *Run) Close() {
+	close(r.done)
+	r.letGo()
+}
 
 // Trial returns what the canary saw of a trial.
-func (t *Tunnel) Trial(ctx context.Context, name string) (canary.Trial, error) {
-	var trial canary.Trial
-	res, conn, err := t.call(ctx, http.MethodGet, status.CanaryPath+"?"+url.Values{"trial": {name}}.Encode())
+func (t *Tunnel) Trial(ctx context.Context, name string) (contract.Trial, error) {
+	var trial contract.Trial
+	res, conn, err := t.call(ctx, http.MethodGet, contract.TrialPath+"?"+url.Values{"trial": {name}}.Encode())
 	if err != nil {
 		return trial, err
 	}
@@ -266,17 +273,50 @@ func (t *Tunnel) Trial(ctx context.Context, name string) (canary.Trial, error) {
 	return trial, json.NewDecoder(res.Body).Decode(&trial)
 }
 
-// Knock asks for a tunnel to an authority and drops it. What came of it is in
+// Probe asks for a tunnel to an authority and drops it. What came of it is in
 // the tunnel's records.
-func (t *Tunnel) Knock(ctx context.Context, authority string) error {
+func (t *Tunnel) Probe(ctx context.Context, authority string) error {
+	conn, _, err := t.connect(ctx, authority)
+	if err == nil {
+		conn.Close()
+	}
+	return err
+}
+
+// Dial returns a tunnel to an authority, as CONNECT opens it.
+func (t *Tunnel) Dial(ctx context.Context, authority string) (net.Conn, error) {
+	conn, res, err := t.connect(ctx, authority)
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode != http.StatusOK {
+		conn.Close()
+		return nil, &Answer{Code: res.StatusCode, Status: res.Status}
+	}
+	return conn, nil
+}
+
+// Answer is a CONNECT that was not opened.
+type Answer struct {
+	Code   int
+	Status string // "403 denied by …"
+}
+
+func (a *Answer) Error() string { return "the tunnel answered " + a.Status }
+
+func (t *Tunnel) connect(ctx context.Context, authority string) (net.Conn, *http.Response, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp4", fmt.Sprintf("127.0.0.1:%d", t.Record.Port))
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(knockTimeout))
+	conn.SetDeadline(time.Now().Add(probeTimeout))
 	fmt.Fprintf(conn, "CONNECT %[1]s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", authority)
-	_, err = http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect})
-	return err
+	// A server speaks first in no protocol that is carried: nothing is read ahead.
+	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect})
+	if err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	return conn, res, nil
 }

@@ -6,27 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/agentproxy/agentproxy/proxy/daemon"
+	"github.com/agentproxy/agentproxy/proxy/contract"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 )
 
-// SpawnedCommand is the hidden command by which the binary becomes a daemon.
-const SpawnedCommand = "__daemon"
-
-const (
-	readyTimeout = 10 * time.Second
-	readyFD      = 3
-	readyWord    = "ready\n"
-	maxLog       = 4 << 20
-)
+// readyTimeout is how long a daemon may take to be ready.
+const readyTimeout = 10 * time.Second
 
 // daemonEnv is what a daemon inherits. It outlives the run that starts it and
 // serves others, so it must not keep that run's settings, least of all its
@@ -35,13 +26,13 @@ var daemonEnv = []string{"HOME", "USER", "LOGNAME", "PATH", "LANG", "TMPDIR", "X
 	"XDG_CONFIG_HOME", "SSL_CERT_FILE", "RES_OPTIONS", "LOCALDOMAIN", "GODEBUG", "GOMEMLIMIT", "GOCOVERDIR"}
 
 // spawn starts a detached daemon and waits for its word on a pipe.
-func spawn(ctx context.Context, o daemon.Options) error {
+func spawn(ctx context.Context, o contract.Start, getenv func(string) string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	logPath := rundir.LogPath(o.Dir, o.Key)
-	log, err := openLog(logPath)
+	log, err := rundir.OpenLog(logPath)
 	if err != nil {
 		return err
 	}
@@ -55,7 +46,7 @@ func spawn(ctx context.Context, o daemon.Options) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, SpawnedCommand)
+	cmd := exec.Command(self, contract.SpawnedCommand)
 	cmd.Args[0] = "agentproxy"
 	cmd.Dir = "/"
 	cmd.Stdin = strings.NewReader(string(options))
@@ -64,7 +55,7 @@ func spawn(ctx context.Context, o daemon.Options) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Env = []string{}
 	for _, name := range daemonEnv {
-		if value, ok := os.LookupEnv(name); ok {
+		if value := getenv(name); value != "" {
 			cmd.Env = append(cmd.Env, name+"="+value)
 		}
 	}
@@ -78,7 +69,7 @@ func spawn(ctx context.Context, o daemon.Options) error {
 	defer stop()
 	ready.SetReadDeadline(time.Now().Add(readyTimeout))
 	said, err := io.ReadAll(ready)
-	if string(said) == readyWord {
+	if string(said) == contract.Ready {
 		return nil
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -96,45 +87,4 @@ func startError(logPath, what string) error {
 		return fmt.Errorf("%s; its log %s ends:\n%s", what, logPath, tail)
 	}
 	return fmt.Errorf("%s, and its log %s is empty", what, logPath)
-}
-
-func openLog(path string) (*os.File, error) {
-	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
-		if err := os.Rename(path, path+".1"); err != nil {
-			return nil, err
-		}
-	}
-	return os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-}
-
-// BecomeDaemon is what the spawned process does: it reads its options from
-// stdin, which complete may add to, serves, and reports readiness or its error
-// on the pipe.
-func BecomeDaemon(complete func(*daemon.Options)) error {
-	word := os.NewFile(readyFD, "ready")
-	if word == nil {
-		return errors.New("this command is for agentproxy itself")
-	}
-	syscall.CloseOnExec(readyFD)
-	syscall.Umask(0o077)
-	var o daemon.Options
-	if err := json.NewDecoder(os.Stdin).Decode(&o); err != nil {
-		return fmt.Errorf("read options: %w", err)
-	}
-	complete(&o)
-	o.Log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	o.Ready = func(*rundir.Record) {
-		io.WriteString(word, readyWord)
-		word.Close()
-	}
-	// A terminal's signals do not reach a session of its own; HUP may be sent.
-	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	err := daemon.Run(ctx, o)
-	if err != nil {
-		fmt.Fprintln(word, err)
-		o.Log.Error("failed", "error", err.Error())
-	}
-	return err
 }

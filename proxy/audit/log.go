@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy/guard"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/status"
 )
@@ -26,6 +27,8 @@ const (
 	// queued is how many decisions may wait for the disk.
 	queued = 4096
 )
+
+var _ = rundir.Register(fileName + "*")
 
 // Path is the log in a state directory.
 func Path(dir string) string { return filepath.Join(dir, fileName) }
@@ -97,7 +100,10 @@ func (l *Log) work() {
 }
 
 func (l *Log) keep(e status.Entry) {
-	err := l.write(e)
+	var err error
+	if f := guard.Do("writing the audit log", func() { err = l.write(e) }); f != nil {
+		err = f
+	}
 	if err != nil {
 		l.lost.Add(1)
 		if !l.failing { // once, not for every line
@@ -137,7 +143,7 @@ func (l *Log) open() error {
 		l.file.Close()
 		l.file = nil
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := rundir.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -145,7 +151,7 @@ func (l *Log) open() error {
 	return nil
 }
 
-// look tells whether the file that is open is still the one at path, and full.
+// look reports whether the file that is open is still the one at path, and full.
 func (l *Log) look(path string) (full, same bool) {
 	ours, err := l.file.Stat()
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/status"
 )
 
@@ -24,7 +25,7 @@ type Filter struct {
 	Host string
 }
 
-// Match tells whether an entry is wanted.
+// Match reports whether an entry is wanted.
 func (f Filter) Match(e status.Entry) bool {
 	return strings.HasPrefix(e.Run, f.Run) && (f.Host == "" || sameHost(f.Host, e.Host))
 }
@@ -80,7 +81,7 @@ func (r *reader) close() {
 
 // open is no error when the file is not there.
 func (r *reader) open(path string) error {
-	f, err := os.Open(path)
+	f, err := rundir.OpenFile(path, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

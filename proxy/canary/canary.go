@@ -12,30 +12,16 @@ import (
 
 	"github.com/agentproxy/agentproxy/proxy"
 	"github.com/agentproxy/agentproxy/proxy/ca"
+	"github.com/agentproxy/agentproxy/proxy/contract"
 	"github.com/agentproxy/agentproxy/proxy/egress"
 )
-
-// Domain is the origin's: each trial has a name of its own in it, by which what
-// happened to it is told from what happened to others. It exists in the tunnel
-// only (RFC 6761 §6.2).
-const Domain = "canary.agentproxy.test"
-
-// Host is the name of a trial, which is one label.
-func Host(trial string) string { return trial + "." + Domain }
-
-// Trial is what the canary saw of one.
-type Trial struct {
-	// Connects counts the tunnels to it, Requests what came through them.
-	Connects int `json:"connects"`
-	Requests int `json:"requests"`
-}
 
 // Canary is the origin. Close it to drop its connections.
 type Canary struct {
 	egress *egress.Egress
 
 	mu     sync.Mutex
-	trials map[string]Trial
+	trials map[string]contract.Trial
 }
 
 // keptTrials is how many trials are remembered at most.
@@ -43,7 +29,7 @@ const keptTrials = 10000
 
 // New starts it; its leaves are of the authority's.
 func New(authority *ca.Authority) *Canary {
-	c := &Canary{trials: map[string]Trial{}}
+	c := &Canary{trials: map[string]contract.Trial{}}
 	c.egress = egress.New(egress.Config{CA: authority, Local: c})
 	return c
 }
@@ -59,7 +45,7 @@ func (c *Canary) Tunnel(next proxy.TunnelFunc) proxy.TunnelFunc {
 		if !ok {
 			return next(ctx, target)
 		}
-		c.count(trial, Trial{Connects: 1})
+		c.count(trial, contract.Trial{Connects: 1})
 		return c.egress.Tunnel(ctx, target)
 	}
 }
@@ -70,21 +56,21 @@ func trialOf(authority string) (string, bool) {
 	if err != nil {
 		host, port = authority, "443"
 	}
-	trial, ok := strings.CutSuffix(strings.ToLower(host), "."+Domain)
+	trial, ok := strings.CutSuffix(strings.ToLower(host), "."+contract.CanaryDomain)
 	return trial, ok && port == "443"
 }
 
-func (c *Canary) count(trial string, add Trial) {
+func (c *Canary) count(trial string, add contract.Trial) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t, known := c.trials[trial]
 	if known || len(c.trials) < keptTrials {
-		c.trials[trial] = Trial{t.Connects + add.Connects, t.Requests + add.Requests}
+		c.trials[trial] = contract.Trial{Connects: t.Connects + add.Connects, Requests: t.Requests + add.Requests}
 	}
 }
 
 // Trial returns what was seen of one.
-func (c *Canary) Trial(name string) Trial {
+func (c *Canary) Trial(name string) contract.Trial {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.trials[name]
@@ -93,7 +79,7 @@ func (c *Canary) Trial(name string) Trial {
 // ServeHTTP answers a request for a document.
 func (c *Canary) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	trial, _ := trialOf(r.Host)
-	c.count(trial, Trial{Requests: 1})
+	c.count(trial, contract.Trial{Requests: 1})
 	path := strings.TrimPrefix(r.URL.Path, "/")
 	for prefix, serve := range documents {
 		if rest, ok := strings.CutPrefix(path, prefix); ok {

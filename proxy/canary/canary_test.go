@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/agentproxy/agentproxy/proxy/ca"
+	"github.com/agentproxy/agentproxy/proxy/contract"
 )
 
 func TestCanary(t *testing.T) {
@@ -34,7 +35,7 @@ func TestCanary(t *testing.T) {
 		"go/canary.test/m/@v/list": "v1.0.0\n", "cargo/config.json": `"api":"https://one.canary`,
 		"repo.git/info/refs?service=git-upload-pack": "001e# service=git-upload-pack\n0000",
 	} {
-		res, err := client.Get("https://" + Host("one") + "/" + path)
+		res, err := client.Get("https://" + contract.CanaryHost("one") + "/" + path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,13 +49,13 @@ func TestCanary(t *testing.T) {
 		t.Errorf("seen %+v", got)
 	}
 	// A client that does not trust the CA is seen, and asks for nothing.
-	if _, err := (&http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) { return tunnel(ctx, addr) }}}).Get("https://" + Host("two") + "/"); err == nil {
+	if _, err := (&http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) { return tunnel(ctx, addr) }}}).Get("https://" + contract.CanaryHost("two") + "/"); err == nil {
 		t.Error("trusted without roots")
 	}
-	if got := c.Trial("two"); got != (Trial{Connects: 1}) {
+	if got := c.Trial("two"); got != (contract.Trial{Connects: 1}) {
 		t.Errorf("seen %+v", got)
 	}
-	for _, target := range []string{"example.test:443", Host("one") + ":8443", Domain + ":443"} {
+	for _, target := range []string{"example.test:443", contract.CanaryHost("one") + ":8443", contract.CanaryDomain + ":443"} {
 		if _, err := tunnel(t.Context(), target); err != elsewhere {
 			t.Errorf("%s: %v", target, err)
 		}

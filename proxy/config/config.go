@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,12 +27,49 @@ import (
 type Config struct {
 	// Path is the file that it was read from, "" when there was none.
 	Path string `toml:"-"`
+	// Named is true when a flag or variable named the file.
+	Named bool `toml:"-" json:"-"`
 
 	Egress Egress `toml:"egress"`
 	Policy Policy `toml:"policy"`
 	Front  Front  `toml:"front"`
 	Git    Git    `toml:"git"`
+	// Exec is no matter of the tunnel's.
+	Exec Exec `toml:"exec" json:"-"`
+	// Isolate is neither.
+	Isolate Isolate `toml:"isolate" json:"-"`
 }
+
+// Isolate is what isolated commands share with this machine.
+type Isolate struct {
+	// Reach are services on this machine's loopback that they reach: "localhost:PORT".
+	Reach []string `toml:"reach"`
+}
+
+// Ports returns the ports of the services.
+func (i Isolate) Ports() ([]uint16, error) {
+	var ports []uint16
+	for _, service := range i.Reach {
+		host, text, err := net.SplitHostPort(service)
+		port, errPort := strconv.ParseUint(text, 10, 16)
+		if err != nil || errPort != nil || port == 0 || host != "localhost" && host != "127.0.0.1" && host != "::1" {
+			return nil, fmt.Errorf("isolate.reach: %q is not localhost:PORT", service)
+		}
+		ports = append(ports, uint16(port))
+	}
+	return ports, nil
+}
+
+// Exec is how commands are run.
+type Exec struct {
+	// Capture says when a command gets a network of its own: one of Captures, "" for
+	// never.
+	Capture string `toml:"capture"`
+}
+
+// Captures are the values of Exec.Capture: where nothing narrower works, every
+// command, none.
+var Captures = []string{"auto", "always", "never"}
 
 // Git says more about git than can be known.
 type Git struct {
@@ -75,26 +114,40 @@ type Front struct {
 const DefaultIdleExit = 30 * time.Minute
 
 // Load reads the configuration: path if given, else $AGENTPROXY_CONFIG, else
-// $XDG_CONFIG_HOME/agentproxy/config.toml if it exists.
+// $XDG_CONFIG_HOME/agentproxy/config.toml if it exists. Roots that were adopted are in
+// force beside it.
 func Load(path string, getenv func(string) string) (*Config, error) {
-	explicit := path != ""
-	if !explicit {
-		path = getenv("AGENTPROXY_CONFIG")
-		explicit = path != ""
-	}
-	if !explicit {
-		dir, err := Dir(getenv)
-		if err != nil {
-			return &Config{}, nil // no home: nothing to read
-		}
-		path = filepath.Join(dir, "config.toml")
-	}
-	path, err := homedir.Expand(path)
+	c, err := load(path, getenv)
 	if err != nil {
 		return nil, err
 	}
-	if path, err = filepath.Abs(path); err != nil {
+	c.Egress.ExtraRoots = append(c.Egress.ExtraRoots, adopted(getenv)...)
+	return c, nil
+}
+
+// RootsDir is the directory of roots that were adopted: certificates as *.pem, each in
+// force as if egress.extra_roots named it.
+func RootsDir(getenv func(string) string) (string, error) {
+	dir, err := Dir(getenv)
+	return filepath.Join(dir, "roots"), err
+}
+
+func adopted(getenv func(string) string) []string {
+	dir, err := RootsDir(getenv)
+	if err != nil {
+		return nil // there is no home for one
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "*.pem")) // the pattern is right
+	return files
+}
+
+func load(path string, getenv func(string) string) (*Config, error) {
+	path, explicit, err := find(path, getenv)
+	if err != nil {
 		return nil, err
+	}
+	if path == "" {
+		return &Config{}, nil
 	}
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) && !explicit {
@@ -103,7 +156,37 @@ func Load(path string, getenv func(string) string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Parse(path, raw)
+	c, err := Parse(path, raw)
+	if err == nil {
+		c.Named = explicit
+	}
+	return c, err
+}
+
+// Path is the file that Load would read, whether it exists or not; "" where there
+// is no home to look into.
+func Path(path string, getenv func(string) string) (string, error) {
+	path, _, err := find(path, getenv)
+	return path, err
+}
+
+// find returns the absolute path, and whether it was named.
+func find(path string, getenv func(string) string) (file string, named bool, err error) {
+	if path == "" {
+		path = getenv("AGENTPROXY_CONFIG")
+	}
+	if named = path != ""; !named {
+		dir, err := Dir(getenv)
+		if err != nil {
+			return "", false, nil
+		}
+		path = filepath.Join(dir, "config.toml")
+	}
+	if path, err = homedir.Expand(path); err != nil {
+		return "", named, err
+	}
+	file, err = filepath.Abs(path)
+	return file, named, err
 }
 
 // Dir is the user's directory for our configuration, which need not exist.
@@ -174,10 +257,16 @@ func (c *Config) resolve() error {
 		mapped[t.String()] = to
 	}
 	c.Egress.ConnectTo = mapped
+	if c.Exec.Capture != "" && !slices.Contains(Captures, c.Exec.Capture) {
+		return fmt.Errorf("exec.capture: %q is none of %s", c.Exec.Capture, strings.Join(Captures, ", "))
+	}
 	if c.Front.Port < 0 || c.Front.Port > 65535 {
 		return fmt.Errorf("front.port: %d is not a port", c.Front.Port)
 	}
 	if _, err := c.Front.Idle(); err != nil {
+		return err
+	}
+	if _, err := c.Isolate.Ports(); err != nil {
 		return err
 	}
 	_, err := policy.New(c.Policy.rules())
@@ -223,7 +312,7 @@ func (f Front) Idle() (time.Duration, error) {
 	return d, nil
 }
 
-// CompatEnabled tells whether absolute-form https:// requests are carried.
+// CompatEnabled reports whether absolute-form https:// requests are carried.
 func (f Front) CompatEnabled() bool { return f.Compat == nil || *f.Compat }
 
 // ParseUpstream parses the URL of an upstream egress. The error never repeats

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,11 +23,14 @@ import (
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy"
+	"github.com/agentproxy/agentproxy/proxy/atomicfile"
 	"github.com/agentproxy/agentproxy/proxy/audit"
 	"github.com/agentproxy/agentproxy/proxy/ca"
 	"github.com/agentproxy/agentproxy/proxy/canary"
 	"github.com/agentproxy/agentproxy/proxy/config"
+	"github.com/agentproxy/agentproxy/proxy/contract"
 	"github.com/agentproxy/agentproxy/proxy/egress"
+	"github.com/agentproxy/agentproxy/proxy/front"
 	"github.com/agentproxy/agentproxy/proxy/page"
 	"github.com/agentproxy/agentproxy/proxy/policy"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
@@ -34,37 +38,23 @@ import (
 	"github.com/agentproxy/agentproxy/proxy/trust"
 )
 
-// Options is what a daemon is started with. It travels as JSON from a starter
-// to the process it spawns, over a pipe: an upstream's password must appear
-// neither in argv nor in the environment.
+// Options are what a daemon is started with, and what only its own process can
+// give it.
 type Options struct {
-	Config *config.Config
-	// Dir is the state directory.
-	Dir string
-	// Key identifies the tunnel among others of the same directory.
-	Key string
-	// Port is preferred, when the configuration names none: that of a crashed
-	// predecessor, which running commands still point at.
-	Port    int
-	Version string
-	// Stay switches the idle exit off (serve, egress).
-	Stay bool
-	// Listen is the address to listen at; "" is a port of 127.0.0.1. Another
-	// needs Authorize.
-	Listen string
+	contract.Start
 	// Authorize decides on credentials of clients; nil asks for none.
-	Authorize func(user, password string) bool `json:"-"`
+	Authorize func(user, password string) bool
 	// WrapListener may put TLS in front.
-	WrapListener func(net.Listener, *ca.Authority) (net.Listener, error) `json:"-"`
+	WrapListener func(net.Listener, *ca.Authority) (net.Listener, error)
 	// Tools adds to a status document what concerns the tools of this machine,
 	// which the layers above know; nil adds nothing.
-	Tools func(*status.Document) `json:"-"`
+	Tools func(*status.Document)
 	// Readme writes the troubleshooting guide for the tunnel of a status document;
 	// nil writes none.
-	Readme func(*status.Document) (string, error) `json:"-"`
+	Readme func(*status.Document) (string, error)
 	// Ready is told when connections are accepted.
-	Ready func(*rundir.Record) `json:"-"`
-	Log   *slog.Logger         `json:"-"`
+	Ready func(*rundir.Record)
+	Log   *slog.Logger
 }
 
 // Run serves the tunnel until ctx ends, it is told to stop, or it has been idle
@@ -77,23 +67,25 @@ func Run(ctx context.Context, o Options) error {
 	// the time. The pages are never touched and so take no memory.
 	floor := make([]byte, 16<<20)
 	defer runtime.KeepAlive(floor)
-	d := &daemon{options: o, stop: cancel, runs: newRuns(), board: page.NewBoard()}
+	d := &daemon{options: o, stop: cancel, runs: newRuns(), stats: page.NewStats(), strangers: strangers{ended: ctx.Done()}}
 	if err := d.setUp(); err != nil {
 		return err
 	}
-	pulse, err := rundir.StartPulse(o.Dir, o.Key, d.record.Port)
+	d.openCaptures()
+	d.search.captures = d.captures
+	shellFile, err := rundir.NewShellFile(o.Dir, o.Key, d.record.Port)
 	if err != nil {
 		d.listener.Close()
-		return fmt.Errorf("write pulse: %w", err)
+		return fmt.Errorf("write the shells' file: %w", err)
 	}
-	d.pulse = pulse
-	defer d.pulse.Stop()
+	d.shellFile = shellFile
+	defer d.shellFile.Stop()
 	d.log = audit.Open(o.Dir, o.Log)
 	defer d.log.Close()
 	defer d.record.Remove()
 	serving := make(chan error, 1)
 	go func() { serving <- d.front.Serve(d.listener) }()
-	if err := d.record.Write(o.Dir); err != nil {
+	if err := errors.Join(d.record.Write(o.Dir), rundir.HadPort(o.Dir, d.record.Port)); err != nil {
 		d.front.Close()
 		return fmt.Errorf("write endpoint record: %w", err)
 	}
@@ -113,9 +105,12 @@ func Run(ctx context.Context, o Options) error {
 	case err = <-serving:
 	}
 	d.record.Remove()
-	d.pulse.Stop()
-	os.RemoveAll(shellsDir(o.Dir, o.Key))
+	d.shellFile.Stop()
+	rundir.ForgetShells(o.Dir, o.Key)
 	d.runs.sayStopped()
+	d.front.StopAccepting()
+	d.captures.stop()
+	d.drain()
 	d.front.Close()
 	d.canary.Close()
 	if d.egress != nil {
@@ -123,6 +118,20 @@ func Run(ctx context.Context, o Options) error {
 	}
 	o.Log.Info("tunnel is down")
 	return err
+}
+
+// stillMoving is after how long without a byte a tunnel is taken to have come
+// to its end.
+const stillMoving = 300 * time.Millisecond
+
+// drain waits until no request is under way and no tunnel moves bytes.
+func (d *daemon) drain() {
+	for end := time.Now().Add(contract.DrainLimit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if (d.egress == nil || d.egress.Active() == 0) && d.front.Moving(stillMoving) == 0 {
+			return
+		}
+	}
+	d.options.Log.Warn("not all came to its end", "limit", contract.DrainLimit.String())
 }
 
 type daemon struct {
@@ -136,16 +145,18 @@ type daemon struct {
 	egress    *egress.Egress // nil with an upstream
 	policy    *policy.Policy // nil with an upstream
 	canary    *canary.Canary
-	front     *proxy.Front
+	front     *front.Front
 	listener  net.Listener
 	record    *rundir.Record
-	pulse     *rundir.Pulse
+	shellFile *rundir.ShellFile
 	hasReadme atomic.Bool
 	runs      *runs
 	carried   counter
 	log       *audit.Log
-	board     *page.Board
+	stats     *page.Stats
 	search    search
+	strangers strangers
+	captures  *captures
 }
 
 func (d *daemon) setUp() error {
@@ -159,7 +170,7 @@ func (d *daemon) setUp() error {
 	if err != nil {
 		return fmt.Errorf("roots: %w", err)
 	}
-	if d.bundle, err = ca.BuildBundle(o.Dir, o.Config.Egress.ExtraRoots...); err != nil {
+	if d.bundle, err = ca.BuildBundle(o.Dir, o.Dir, o.Config.Egress.ExtraRoots...); err != nil {
 		return fmt.Errorf("CA bundle: %w", err)
 	}
 	if d.javaStore, err = trust.JVMTrustStore(d.bundle.Path); err != nil {
@@ -175,9 +186,9 @@ func (d *daemon) setUp() error {
 		return err
 	}
 	d.canary = canary.New(d.ca)
-	tunnel = d.canary.Tunnel(tunnel)
-	d.record = &rundir.Record{Key: o.Key, PID: os.Getpid(), Port: port, Secret: rand.Text(), Version: o.Version, Upstream: upstream, CAs: o.Config.Egress.ExtraRoots, Started: d.started}
-	d.front = &proxy.Front{Tunnel: tunnel, Routes: d.routes(tunnel, roots), Report: d.report, Opened: d.opened, Authorize: o.Authorize}
+	tunnel = d.whileValid(d.canary.Tunnel(tunnel))
+	d.record = &rundir.Record{Key: o.Key, Settings: o.Settings, ConfigPath: o.Config.Path, PID: os.Getpid(), Port: port, Secret: rand.Text(), Version: o.Version, Upstream: upstream, Inherited: o.Inherited.Upstream != "", CAs: o.Config.Egress.ExtraRoots, Started: d.started}
+	d.front = &front.Front{Tunnel: tunnel, Routes: d.routes(tunnel, roots), Report: d.report, Opened: d.opened, Fault: d.fault, Authorize: o.Authorize}
 	if o.Authorize == nil {
 		d.front.Admit = d.admit
 	}
@@ -207,7 +218,40 @@ func (d *daemon) chooseTunnel(roots *x509.CertPool, port int) (proxy.TunnelFunc,
 	if isSelf(u, port) {
 		return nil, "", fmt.Errorf("the upstream %s is this tunnel itself", name)
 	}
-	return (&proxy.Upstream{URL: u, Name: name, Roots: roots}).Tunnel, name, nil
+	tunnel := (&front.Upstream{URL: u, Name: name, Roots: roots}).Tunnel
+	if d.options.Gate {
+		tunnel, err = gated(cfg, tunnel)
+	}
+	return tunnel, name, err
+}
+
+// whileValid refuses tunnels once our CA has expired: whatever it signs fails at
+// the client with words that lead nowhere.
+func (d *daemon) whileValid(next proxy.TunnelFunc) proxy.TunnelFunc {
+	return func(ctx context.Context, target string) (net.Conn, error) {
+		if d.egress != nil && d.ca.Expired() {
+			return nil, &status.Failure{TS: status.Now(), Kind: status.OriginFailed, Code: http.StatusServiceUnavailable, By: "front", Reason: "ca_expired",
+				Detail: "agentproxy's own CA expired on " + d.ca.Certificate().NotAfter.Format(time.DateOnly), Advice: "for a new one: agentproxy down; agentproxy up"}
+		}
+		return next(ctx, target)
+	}
+}
+
+// gated applies the policy to targets on their way to another tunnel. What a name
+// resolves to is judged there.
+func gated(cfg *config.Config, onward proxy.TunnelFunc) (proxy.TunnelFunc, error) {
+	rules, err := policy.New(cfg.Rules())
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, target string) (net.Conn, error) {
+		if t, err := policy.ParseTarget(target); err == nil {
+			if d := rules.Decide(t); !d.Allowed {
+				return nil, d.Failure(t)
+			}
+		}
+		return onward(ctx, target)
+	}, nil
 }
 
 func isSelf(u *url.URL, port int) bool {
@@ -233,25 +277,29 @@ func listen(o Options) (net.Listener, error) {
 	return net.Listen("tcp4", "127.0.0.1:0")
 }
 
-func (d *daemon) routes(tunnel proxy.TunnelFunc, roots *x509.CertPool) *proxy.Routes {
-	rt := &proxy.Routes{
+func (d *daemon) routes(tunnel proxy.TunnelFunc, roots *x509.CertPool) *front.Routes {
+	rt := &front.Routes{
 		Status: d.document,
 		CA:     d.ca.PEM(),
 		Report: d.report,
 		Control: map[string]http.Handler{
-			status.RunPath:    d.authorized(d.serveRun),
-			status.StopPath:   d.authorized(d.serveStop),
-			status.CanaryPath: d.authorized(d.serveCanary),
+			contract.RunPath:       d.authorized(d.serveRun),
+			contract.StopPath:      d.authorized(d.serveStop),
+			contract.TrialPath:     d.authorized(d.serveCanary),
+			contract.InheritedPath: d.authorized(d.serveInherited),
 		},
 		Pages: d.pages(),
 	}
 	if d.options.Config.Front.CompatEnabled() && d.options.Listen == "" {
 		own := roots.Clone()
 		own.AddCert(d.ca.Certificate())
-		rt.Carry = proxy.NewCarry(tunnel, own, d.carried.add, d.report)
+		rt.Carry = front.NewCarry(tunnel, own, d.carried.add, d.report)
 	}
 	return rt
 }
+
+// shells counts those whose environment goes through the tunnel.
+func (d *daemon) shells() int { return rundir.Shells(d.options.Dir, d.options.Key) }
 
 func (d *daemon) mode() string {
 	if d.egress == nil {
@@ -326,6 +374,8 @@ func (d *daemon) addStores(doc *status.Document) {
 // readmeFile is the guide's name in the state directory.
 const readmeFile = "README.md"
 
+var _ = rundir.Register(readmeFile)
+
 // writeReadme puts the guide where the status document says that it is. Nobody
 // waits for it.
 func (d *daemon) writeReadme() {
@@ -334,7 +384,7 @@ func (d *daemon) writeReadme() {
 	}
 	text, err := d.options.Readme(d.document())
 	if err == nil {
-		err = rundir.WriteFile(filepath.Join(d.options.Dir, readmeFile), []byte(text), 0o600)
+		err = atomicfile.Write(filepath.Join(d.options.Dir, readmeFile), []byte(text), 0o600)
 	}
 	if err != nil {
 		d.options.Log.Warn("no guide", "error", err.Error())
@@ -355,14 +405,19 @@ func (d *daemon) idle() time.Duration {
 	return idle
 }
 
-// watchIdle ends the daemon when no run is attached, no tunnel is open and
-// none has been for the idle time, and no shell lives that leads through it.
+// lostCheck is how often the daemon looks whether its record is still there.
+const lostCheck = 3 * time.Second
+
+// watchIdle ends the daemon when no run is attached and no tunnel is open, and
+// none has been for the idle time and no shell lives that leads through it; or when
+// its record has gone, as with the state directory: then nobody finds it any more.
 func (d *daemon) watchIdle(ctx context.Context) {
 	idle := d.idle()
-	if idle == 0 {
-		return
+	pause := lostCheck
+	if idle > 0 {
+		pause = min(pause, max(idle/10, 50*time.Millisecond))
 	}
-	tick := time.NewTicker(max(idle/10, 50*time.Millisecond))
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
 		select {
@@ -374,9 +429,15 @@ func (d *daemon) watchIdle(ctx context.Context) {
 		if ended := d.runs.lastEnd(); ended.After(last) {
 			last = ended
 		}
-		open, _ := d.front.Counts()
-		if open == 0 && time.Since(last) >= idle && d.shells() == 0 && d.runs.closeIfNone() {
-			d.options.Log.Info("idle", "for", idle.String())
+		why := ""
+		switch {
+		case d.record.Gone():
+			why = "the endpoint record has gone"
+		case idle > 0 && time.Since(last) >= idle && d.shells() == 0:
+			why = "idle for " + idle.String()
+		}
+		if open, _ := d.front.Counts(); why != "" && open == 0 && d.captures.count() == 0 && d.runs.closeIfNone() {
+			d.options.Log.Info("leaving", "why", why)
 			d.stop()
 			return
 		}
@@ -385,24 +446,25 @@ func (d *daemon) watchIdle(ctx context.Context) {
 
 var errNotOurs = errors.New("the request does not carry a proof that it read the endpoint record")
 
-// Headers of the mutual proof between a run and the daemon.
-const (
-	NonceHeader = "X-Agentproxy-Nonce"
-	ProofHeader = "X-Agentproxy-Proof"
-)
-
 // authorized lets only those in who can read the endpoint record, and proves
 // the same to them.
 func (d *daemon) authorized(h http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		nonce := r.Header.Get(NonceHeader)
-		if !d.record.Verify(rundir.RoleClient, nonce, r.Header.Get(ProofHeader)) {
+		nonce := r.Header.Get(contract.NonceHeader)
+		if !d.record.Verify(rundir.RoleClient, nonce, r.Header.Get(contract.ProofHeader)) {
 			http.Error(w, "agentproxy: "+errNotOurs.Error(), http.StatusForbidden)
 			return
 		}
-		w.Header().Set(ProofHeader, d.record.Proof(rundir.RoleServer, nonce))
+		w.Header().Set(contract.ProofHeader, d.record.Proof(rundir.RoleServer, nonce))
 		h(w, r)
 	})
+}
+
+// serveInherited hands what the environment once said to a run whose environment
+// says no more than where we are. Only its user can ask.
+func (d *daemon) serveInherited(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(d.options.Inherited)
 }
 
 func (d *daemon) serveStop(w http.ResponseWriter, r *http.Request) {

@@ -3,9 +3,7 @@ package daemon
 import (
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,16 +11,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy/contract"
 	"github.com/agentproxy/agentproxy/proxy/peer"
 	"github.com/agentproxy/agentproxy/proxy/status"
 )
 
 // keptFailures is how many failures the status document and a run remember.
 const keptFailures = 100
-
-// RunVariable is the environment variable that carries a run's identity into
-// the processes it starts.
-const RunVariable = "AGENT_PROXY_RUN"
 
 // runs is the registry of attached runs and of failures.
 type runs struct {
@@ -34,13 +29,6 @@ type runs struct {
 	closed  bool
 	history []*status.Failure
 }
-
-// ShellVariable carries the process number of an interactive shell whose
-// environment goes through the tunnel into what it starts.
-const ShellVariable = "AGENT_PROXY_SHELL"
-
-// Stopped is what an attached run reads when the tunnel leaves on purpose.
-const Stopped = "stopped"
 
 type run struct {
 	id   string
@@ -81,6 +69,13 @@ func (rs *runs) detach(id string) {
 	defer rs.mu.Unlock()
 	delete(rs.live, id)
 	rs.ended = time.Now()
+}
+
+// attached reports whether a run is.
+func (rs *runs) attached(id string) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return rs.live[id] != nil
 }
 
 func (rs *runs) count() int {
@@ -161,7 +156,7 @@ func appendKept(list []*status.Failure, f *status.Failure) []*status.Failure {
 // owner returns the run that a process belongs to: by the variable that the run
 // gave it, else by its ancestors (sudo and env -i drop variables).
 func (rs *runs) owner(pid int) string {
-	if id := peer.Getenv(pid, RunVariable); id != "" {
+	if id := peer.Getenv(pid, contract.RunVariable); id != "" {
 		return id
 	}
 	rs.mu.Lock()
@@ -196,7 +191,7 @@ func (rs *runs) only() string {
 // guessless is how long an identity is that nobody guesses: rand.Text's.
 const guessless = 26
 
-// givenTo tells whether a process has been given the identity of a run, which
+// givenTo reports whether a process has been given the identity of a run, which
 // nobody can guess: it is in its environment, in whichever variable.
 func (rs *runs) givenTo(pid int) bool {
 	environ := peer.Environ(pid)
@@ -208,25 +203,6 @@ func (rs *runs) givenTo(pid int) bool {
 		}
 	}
 	return false
-}
-
-// admit refuses connections of other users. Root is let in: it could read the
-// key anyway, and a command under sudo is still the user's command. So is what a
-// container of a run's does as another user, which only root can see. Where the
-// system cannot tell, everybody on loopback is let in.
-func (d *daemon) admit(c net.Conn) *status.Failure {
-	s, err := peer.Lookup(c)
-	if err != nil || s.UID == os.Getuid() || s.UID == 0 {
-		return nil
-	}
-	if os.Geteuid() == 0 {
-		if p, ok := d.search.process(c); ok && d.runs.givenTo(p.PID) {
-			return nil
-		}
-	}
-	return &status.Failure{Kind: status.PolicyDenied, Code: http.StatusForbidden, By: "front", Rule: "other users' sockets",
-		Detail: "this tunnel belongs to another user (you are user " + strconv.Itoa(s.UID) + ")",
-		Advice: "start your own: agentproxy up"}
 }
 
 // serveRun is a run's attachment: POST holds the run for as long as the
@@ -247,6 +223,7 @@ func (d *daemon) serveRun(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "agentproxy: the tunnel is closing", http.StatusServiceUnavailable)
 			return
 		}
+		defer d.captures.runEnded(id)
 		defer d.runs.detach(id)
 		w.WriteHeader(http.StatusOK)
 		http.NewResponseController(w).Flush()
@@ -254,7 +231,7 @@ func (d *daemon) serveRun(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 		case <-d.runs.stopping:
 			// A run that only loses us starts a successor.
-			io.WriteString(w, Stopped)
+			io.WriteString(w, contract.Stopped)
 		}
 	default:
 		w.Header().Set("Allow", "GET, POST")

@@ -11,12 +11,12 @@ import (
 )
 
 // metrics serves the Prometheus text format, version 0.0.4. The numbers are
-// the board's; counting them a second time in a library's registry would only
+// the stats's; counting them a second time in a library's registry would only
 // make two of them.
 func (p *Page) metrics(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	doc := p.Document()
-	b := p.Board
+	b := p.Stats
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	family(w, "build_info", "gauge", "The build that serves the tunnel",
@@ -33,7 +33,7 @@ func (p *Page) metrics(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (b *Board) byKind(o status.Outcome) (list []sample) {
+func (b *Stats) byKind(o status.Outcome) (list []sample) {
 	for _, row := range status.Kinds {
 		if row.Outcome == o {
 			list = append(list, sample{fmt.Sprintf(`kind="%s"`, row.Kind), float64(b.kinds[row.Kind])})

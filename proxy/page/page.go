@@ -35,7 +35,7 @@ var parsed = sync.OnceValue(func() *template.Template {
 
 // Page serves the page of one tunnel.
 type Page struct {
-	Board    *Board
+	Stats    *Stats
 	Document func() *status.Document
 	// Lost is how many decisions could not be logged.
 	Lost func() int64
@@ -99,7 +99,7 @@ func (p *Page) page(w http.ResponseWriter, r *http.Request) {
 		Doc  *status.Document
 		View View
 		Up   time.Duration
-	}{p, doc, p.Board.View(), p.Board.now().Sub(p.Board.started).Round(time.Second)})
+	}{p, doc, p.Stats.View(), p.Stats.now().Sub(p.Stats.started).Round(time.Second)})
 	if err != nil {
 		http.Error(w, "agentproxy: "+err.Error(), http.StatusInternalServerError)
 		return
@@ -135,8 +135,8 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	control := http.NewResponseController(w)
 	for {
-		changed := p.Board.change()
-		view, err := json.Marshal(p.Board.View())
+		changed := p.Stats.change()
+		view, err := json.Marshal(p.Stats.View())
 		if err != nil {
 			return
 		}

@@ -31,7 +31,7 @@ var hostile = []string{
 
 func testPage(events ...Event) *Page {
 	expires := status.Time{Time: time.Date(2036, 1, 2, 0, 0, 0, 0, time.UTC)}
-	p := &Page{Board: NewBoard(), Lost: func() int64 { return 7 },
+	p := &Page{Stats: NewStats(), Lost: func() int64 { return 7 },
 		Document: func() *status.Document {
 			return &status.Document{Port: 4711, Version: `v1"\` + "\n", Mode: "embedded", CAExpires: &expires, CAFingerprint: "00ff", Runs: 2,
 				Accommodations: []status.Accommodation{{Code: "absolute_form_https", Detail: "carried"}},
@@ -40,7 +40,7 @@ func testPage(events ...Event) *Page {
 		Rules: []Rules{{"deny", []string{"evil.example"}}, {"allow", nil}},
 	}
 	for _, e := range events {
-		p.Board.Add(e)
+		p.Stats.Add(e)
 	}
 	return p
 }
@@ -104,7 +104,7 @@ func TestHostileNames(t *testing.T) {
 	for _, name := range hostile {
 		evil, plain := testPage(denial(name, name)), testPage(denial("plain.example:443", "plain"))
 		for _, p := range []*Page{evil, plain} {
-			p.Board.Open(status.Entry{Host: name, Process: name, PID: 1})
+			p.Stats.Open(status.Entry{Host: name, Process: name, PID: 1})
 		}
 		if diff := cmp.Diff(tags(plain), tags(evil)); diff != "" {
 			t.Errorf("%s makes markup: %s", name, diff)
@@ -145,7 +145,7 @@ func TestEvents(t *testing.T) {
 		t.Errorf("first view: %+v", v)
 	}
 	for n := range 1000 {
-		p.Board.Add(denial(hostile[0], fmt.Sprint("p", n)))
+		p.Stats.Add(denial(hostile[0], fmt.Sprint("p", n)))
 	}
 	if v := view(); len(v.Troubles) != shownTroubles || v.Troubles[0].Host != hostile[0] || v.Counts[2] != (Count{"refused", 1000, "refused"}) {
 		t.Errorf("second view: %d troubles, %+v", len(v.Troubles), v.Counts)
@@ -177,7 +177,7 @@ func TestEventsAreRationed(t *testing.T) {
 		}
 		count(time.Second)
 		for range 100 {
-			p.Board.Add(denial("a.example:443", "a"))
+			p.Stats.Add(denial("a.example:443", "a"))
 		}
 		if n := count(time.Second); n > 2 {
 			t.Errorf("a burst made %d views", n)
@@ -202,9 +202,9 @@ type streamed struct {
 func (s *streamed) Write(b []byte) (int, error)      { return s.body.Write(b) }
 func (s *streamed) SetWriteDeadline(time.Time) error { return nil }
 
-// A board stays as small as its limits, whatever clients ask for.
+// A stats stays as small as its limits, whatever clients ask for.
 func TestBoardIsBounded(t *testing.T) {
-	b := NewBoard()
+	b := NewStats()
 	for n := range 5000 {
 		e := denial(fmt.Sprintf("h%d.example:443", n), fmt.Sprint("p", n))
 		b.Add(e)
@@ -224,7 +224,7 @@ func TestBoardIsBounded(t *testing.T) {
 // The timeline ends now, drops what is older than it is long, and is never
 // higher than the drawing.
 func TestTimeline(t *testing.T) {
-	b := NewBoard()
+	b := NewStats()
 	now := time.Unix(1_700_000_000, 0)
 	b.now = func() time.Time { return now }
 	for range 300 {
@@ -254,7 +254,7 @@ func TestTimeline(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	p := testPage(denial("evil.example:443", "curl"), Event{Entry: status.Entry{Outcome: status.Failed, Kind: status.OriginTLS}},
 		Event{Entry: status.Entry{Outcome: status.Opened}})
-	p.Board.Open(status.Entry{})
+	p.Stats.Open(status.Entry{})
 	w := get(p, status.MetricsPath)
 	if got := w.Header().Get("Content-Type"); got != "text/plain; version=0.0.4; charset=utf-8" {
 		t.Errorf("Content-Type: %s", got)

@@ -36,12 +36,12 @@ const (
 func drawTimeline(all *[bars]bar, now time.Time) Timeline {
 	last := now.UnixNano() / int64(barTime)
 	t := Timeline{Top: 1, Parts: []Part{}}
-	var sum tally
-	at := func(slot int64) *tally {
+	var sum counts
+	at := func(slot int64) *counts {
 		if b := &all[slot%bars]; b.slot == slot {
-			return &b.tally
+			return &b.counts
 		}
-		return &tally{}
+		return &counts{}
 	}
 	for slot := last - bars + 1; slot <= last; slot++ {
 		b := at(slot)

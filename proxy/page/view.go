@@ -61,8 +61,8 @@ const (
 	shownRows     = 25
 )
 
-// View draws the board as of now.
-func (b *Board) View() View {
+// View draws the stats as of now.
+func (b *Stats) View() View {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return View{
@@ -77,8 +77,8 @@ func (b *Board) View() View {
 		Tables: []Table{
 			liveTable(b.newest(), b.open),
 			eventTable(b.events),
-			tallyTable("hosts", "Hosts", "Host", ranked(b.hosts)),
-			tallyTable("processes", "Processes", "Process", ranked(b.processes)),
+			countsTable("hosts", "Hosts", "Host", ranked(b.hosts)),
+			countsTable("processes", "Processes", "Process", ranked(b.processes)),
 		},
 	}
 }
@@ -125,7 +125,7 @@ func eventTable(list []Event) Table {
 	return t.more(len(list))
 }
 
-func tallyTable(id, title, column string, list []named) Table {
+func countsTable(id, title, column string, list []named) Table {
 	t := Table{ID: id, Title: title, Empty: "none yet", Columns: []string{column, "Opened", "Refused", "Failed", "Last"}}
 	for _, n := range list[:min(len(list), shownRows)] {
 		class := ""

@@ -61,34 +61,60 @@ var addrClasses = []struct {
 	{netip.MustParsePrefix("5f00::/16"), classReserved},            // RFC 9602: SRv6
 }
 
-// embeddings are IPv6 prefixes that carry an IPv4 address, and where.
+// embeddings are IPv6 prefixes that carry an IPv4 address, and at which of the
+// sixteen bytes its four are; where operators choose the length of the prefix, in
+// every form that RFC 6052 §2.2 has (byte 8 is left out there).
 var embeddings = []struct {
 	prefix netip.Prefix
-	offset int
+	forms  [][4]int
 }{
-	{netip.MustParsePrefix("64:ff9b::/96"), 12},   // RFC 6052: NAT64
-	{netip.MustParsePrefix("64:ff9b:1::/48"), 12}, // RFC 8215: local NAT64, /96 form
-	{netip.MustParsePrefix("2002::/16"), 2},       // RFC 3056: 6to4
-	{netip.MustParsePrefix("::/96"), 12},          // RFC 4291: IPv4-compatible
+	{netip.MustParsePrefix("64:ff9b::/96"), [][4]int{last}},                                                   // RFC 6052: NAT64
+	{netip.MustParsePrefix("64:ff9b:1::/48"), [][4]int{last, {6, 7, 9, 10}, {7, 9, 10, 11}, {9, 10, 11, 12}}}, // RFC 8215: local NAT64
+	{netip.MustParsePrefix("2002::/16"), [][4]int{{2, 3, 4, 5}}},                                              // RFC 3056: 6to4
+	{netip.MustParsePrefix("::/96"), [][4]int{last}},                                                          // RFC 4291: IPv4-compatible
+	{netip.MustParsePrefix("::ffff:0:0:0/96"), [][4]int{last}},                                                // RFC 2765: IPv4-translated (SIIT)
 }
 
-// canonical drops the zone and unwraps addresses that embed an IPv4 address,
-// so that a rule for the IPv4 address holds for every spelling of it.
-func canonical(a netip.Addr) netip.Addr {
+var last = [4]int{12, 13, 14, 15}
+
+var thisNetwork = netip.MustParsePrefix("0.0.0.0/8") // RFC 1122 §3.2.1.3
+
+// readings returns every address that packets to this one may end at, without
+// zone: itself, or the IPv4 addresses that it embeds, so that a rule for one holds
+// for every spelling of it. A translator ignores what stands behind the embedded
+// address, so none of the forms can be ruled out by that; but none leads to
+// 0.0.0.0/8.
+func readings(a netip.Addr) []netip.Addr {
 	a = a.WithZone("").Unmap()
 	if a.Is4() || a == netip.IPv6Loopback() || a == netip.IPv6Unspecified() {
-		return a
+		return []netip.Addr{a}
+	}
+	b := a.As16()
+	at := func(form [4]int) netip.Addr {
+		return netip.AddrFrom4([4]byte{b[form[0]], b[form[1]], b[form[2]], b[form[3]]})
 	}
 	for _, e := range embeddings {
-		if e.prefix.Contains(a) {
-			b := a.As16()
-			return netip.AddrFrom4([4]byte(b[e.offset : e.offset+4]))
+		if !e.prefix.Contains(a) {
+			continue
 		}
+		var list []netip.Addr
+		for i, form := range e.forms {
+			if v4 := at(form); i == 0 || !thisNetwork.Contains(v4) {
+				list = append(list, v4)
+			}
+		}
+		if len(list) > 1 && thisNetwork.Contains(list[0]) {
+			list = list[1:]
+		}
+		return list
 	}
-	return a
+	if b[8]&^2 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe { // RFC 5214 §6.1: ISATAP, under any prefix
+		return []netip.Addr{a, at(last)}
+	}
+	return []netip.Addr{a}
 }
 
-// classify returns the class of a canonical address.
+// classify returns the class of an address of readings.
 func classify(a netip.Addr) addrClass {
 	for _, c := range addrClasses {
 		if c.prefix.Contains(a) {
@@ -98,13 +124,13 @@ func classify(a netip.Addr) addrClass {
 	return classPublic
 }
 
-// LabNetwork tells whether a machine with these interface addresses lives in a
+// LabNetwork reports whether a machine with these interface addresses lives in a
 // network that is numbered from the documentation ranges, as sandboxes and labs
 // are. There, and only there, a name that resolves into such a range is an
 // ordinary origin; see Policy.CheckAddr.
 func LabNetwork(addrs []netip.Prefix) bool {
 	for _, a := range addrs {
-		if classify(canonical(a.Addr())) == classDocumentation {
+		if classify(readings(a.Addr())[0]) == classDocumentation {
 			return true
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/agentproxy/agentproxy/proxy/status"
 	"golang.org/x/net/idna"
 )
 
@@ -31,12 +32,15 @@ func (h Host) String() string {
 // Addr returns the address of an IP host; it is invalid for a name.
 func (h Host) Addr() netip.Addr { return h.addr }
 
-// IsIP tells whether the host is an address.
+// IsIP reports whether the host is an address.
 func (h Host) IsIP() bool { return h.addr.IsValid() }
 
-// IsLoopback tells whether the host is this machine by its spelling: a loopback
-// address or "localhost" (RFC 6761 §6.3).
-func (h Host) IsLoopback() bool { return h.addr.IsLoopback() || h.name == "localhost" }
+// IsLoopback reports whether the host is this machine by its spelling: a loopback
+// address, the unspecified one, which systems take for it, "localhost" or a name
+// below it (RFC 6761 §6.3).
+func (h Host) IsLoopback() bool {
+	return h.addr.IsLoopback() || h.addr.IsValid() && h.addr.IsUnspecified() || h.name == "localhost" || strings.HasSuffix(h.name, ".localhost")
+}
 
 // Target is a normalised CONNECT target.
 type Target struct {
@@ -89,6 +93,9 @@ func makeTarget(host, port string) (Target, error) {
 
 // splitPort splits at the port's colon; an IPv6 address must be in brackets.
 func splitPort(s string) (host, port string, err error) {
+	if strings.ContainsAny(s, `@/?#\`) { // a URL, maybe with a password: what is told of it has none
+		return "", "", fmt.Errorf("%q was given with more than a host and a port", status.HostOnly(s))
+	}
 	if strings.HasPrefix(s, "[") {
 		end := strings.IndexByte(s, ']')
 		if end < 0 {

@@ -2,7 +2,9 @@ package policy
 
 import (
 	"fmt"
+	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/agentproxy/agentproxy/proxy/status"
@@ -12,7 +14,8 @@ import (
 // "example.com" (that host), "*.example.com" (its subdomains), "*" (any host),
 // an IP address or a CIDR prefix (literal addresses, and for deny also what a
 // name resolves to), each with an optional ":port". A pattern without a port
-// means port 443 when it allows and every port when it denies.
+// means port 443 when it allows and every port when it denies. "cname:" before a
+// name denies the names that are aliases of it as well (RFC 1034 §3.6.2).
 type Rules struct {
 	// Default is "allow" or "deny": what happens to a host that no pattern names.
 	Default     string
@@ -39,6 +42,12 @@ type Decision struct {
 	Reason string
 	// Advice is what would change the decision, "" when nothing should.
 	Advice string
+}
+
+// Failure is the refusal of a target that a client is answered with.
+func (d Decision) Failure(t Target) *status.Failure {
+	return &status.Failure{TS: status.Now(), Kind: d.Kind, Code: http.StatusForbidden, Host: t.String(),
+		By: "policy", Rule: d.Rule, Detail: d.Reason, Advice: d.Advice}
 }
 
 // Policy is compiled Rules. It is immutable and safe for concurrent use.
@@ -120,8 +129,17 @@ func (p *Policy) CheckAddr(t Target, a netip.Addr) Decision {
 	return p.checkAddr(t, a, p.lab && !t.Host.IsIP())
 }
 
-func (p *Policy) checkAddr(t Target, a netip.Addr, lab bool) Decision {
-	a = canonical(a)
+// checkAddr allows an address when all that it may stand for are allowed.
+func (p *Policy) checkAddr(t Target, a netip.Addr, lab bool) (d Decision) {
+	for _, reading := range readings(a) {
+		if d = p.checkReading(t, reading, lab); !d.Allowed {
+			return d
+		}
+	}
+	return d
+}
+
+func (p *Policy) checkReading(t Target, a netip.Addr, lab bool) Decision {
 	if rule := match(p.deny, Target{Host{addr: a}, t.Port}, false); rule != "" {
 		return Decision{Kind: status.PolicyDenied, Rule: rule,
 			Reason: fmt.Sprintf("%s is at %s, which is denied by the rule %s", t.Host, a, rule)}
@@ -159,7 +177,28 @@ func (p *Policy) isLocal(a netip.Addr) bool {
 	return false
 }
 
-// Passthrough tells whether the target is tunnelled without re-termination,
+// SeesAliases reports whether a rule asks of which names a name is an alias.
+func (p *Policy) SeesAliases() bool {
+	return slices.ContainsFunc(p.deny, func(d pattern) bool { return d.aliases })
+}
+
+// CheckAlias decides on a name that the target's name is an alias of.
+func (p *Policy) CheckAlias(t Target, of string) Decision {
+	host, err := ParseHost(of)
+	if err != nil {
+		return Decision{Allowed: true}
+	}
+	for i := range p.deny {
+		d := &p.deny[i]
+		if d.aliases && (d.port == 0 || d.port == t.Port) && d.matchesHost(host) {
+			return Decision{Kind: status.PolicyDenied, Rule: d.rule,
+				Reason: fmt.Sprintf("%s is an alias of %s, which is denied by the rule %s", t.Host, host, d.rule)}
+		}
+	}
+	return Decision{Allowed: true}
+}
+
+// Passthrough reports whether the target is tunnelled without re-termination,
 // and by which rule.
 func (p *Policy) Passthrough(t Target) (rule string, ok bool) {
 	rule = match(p.passthrough, t, false)
@@ -175,12 +214,17 @@ type pattern struct {
 	prefix  netip.Prefix
 	port    uint16 // 0 when the entry names none
 	anyPort bool
+	aliases bool // names that lead to it by CNAME are meant, too
 }
 
 func parsePattern(list, s string) (pattern, error) {
 	p := pattern{rule: fmt.Sprintf("%s %q", list, s)}
+	whole := s
+	if s, p.aliases = strings.CutPrefix(s, "cname:"); p.aliases && list != "deny" {
+		return p, fmt.Errorf("%q: only deny takes aliases (cname:)", whole)
+	}
 	host := s
-	if prefix, err := parsePrefix(s); err == nil {
+	if prefix, err := parsePrefix(s); err == nil && !p.aliases {
 		p.prefix = prefix
 		return p, nil
 	}
@@ -198,6 +242,9 @@ func parsePattern(list, s string) (pattern, error) {
 		host = s[:i]
 	}
 	if prefix, err := parsePrefix(strings.Trim(host, "[]")); err == nil {
+		if p.aliases {
+			return p, fmt.Errorf("%q: an address has no aliases", whole)
+		}
 		p.prefix = prefix
 		return p, nil
 	}
@@ -255,7 +302,7 @@ func (p *pattern) matchesHost(h Host) bool {
 	case p.any:
 		return true
 	case p.prefix.IsValid():
-		return h.IsIP() && p.prefix.Contains(canonical(h.addr))
+		return h.IsIP() && slices.ContainsFunc(readings(h.addr), p.prefix.Contains)
 	case p.suffix != "":
 		return strings.HasSuffix(h.name, p.suffix)
 	}

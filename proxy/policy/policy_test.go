@@ -124,6 +124,12 @@ func TestRefusesInsideAddresses(t *testing.T) {
 		"::1", "::", "fe80::1", "fc00::1", "fd00:ec2::254", "ff02::1", "2001:db8::1", "3fff::1",
 		"::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a00:1",
 		"2002:7f00:1::", "2002:a9fe:a9fe::1", "::127.0.0.1",
+		"::ffff:0:10.0.0.1", "::ffff:0:169.254.169.254", // IPv4-translated
+		"64:ff9b:1:a00:0:100::", "64:ff9b:1:a00:0:100:808:808", // local NAT64 /48, also with something behind
+		"64:ff9b:1:c0a8:0:100::", "64:ff9b:1:ab0a:0:1::", "64:ff9b:1:ab0a:0:1:808:808", // /48, /56
+		"64:ff9b:1:abcd:a:0:100::", "64:ff9b:1:abcd:a:0:108:808", // /64
+		"64:ff9b:1:abcd:1234:5678:7f00:1", "64:ff9b:1:0:0:0:a9fe:a9fe", // /96 under any prefix
+		"2600:1234::5efe:10.0.0.1", "2600:1234::200:5efe:127.0.0.1", "fe80::5efe:8.8.8.8", // ISATAP
 	} {
 		addr := netip.MustParseAddr(a)
 		if d := p.CheckAddr(name, addr); d.Allowed || d.Kind != status.PolicyDenied || d.Reason == "" {
@@ -133,10 +139,54 @@ func TestRefusesInsideAddresses(t *testing.T) {
 			t.Errorf("literal %s: %+v", a, d)
 		}
 	}
-	for _, a := range []string{"8.8.8.8", "1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "64:ff9b::808:808"} {
+	for _, a := range []string{"8.8.8.8", "1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "64:ff9b::808:808",
+		"::ffff:0:8.8.8.8", "64:ff9b:1::808:808", "2600:1234::5efe:8.8.8.8", "2600:1234::5eff:10.0.0.1"} {
 		if d := p.CheckAddr(name, netip.MustParseAddr(a)); !d.Allowed {
 			t.Errorf("public %s refused: %+v", a, d)
 		}
+	}
+}
+
+// A rule about an address holds for whatever spelling of it.
+func TestDenyHoldsForEverySpelling(t *testing.T) {
+	p, err := New(Rules{Deny: []string{"8.8.8.0/24"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []string{"8.8.8.8", "::ffff:8.8.8.8", "::ffff:0:8.8.8.8", "64:ff9b::808:808", "64:ff9b:1::808:808", "64:ff9b:1:808:8:800::",
+		"64:ff9b:1:8:8:808::", "2002:808:808::", "2600::5efe:8.8.8.8", "::8.8.8.8"} {
+		if d := p.CheckAddr(target(t, "alias.example:443"), netip.MustParseAddr(a)); d.Allowed || d.Rule != `deny "8.8.8.0/24"` {
+			t.Errorf("resolved to %s: %+v", a, d)
+		}
+		if d := p.Decide(Target{Host{addr: netip.MustParseAddr(a).Unmap()}, 443}); d.Allowed || d.Rule != `deny "8.8.8.0/24"` {
+			t.Errorf("literal %s: %+v", a, d)
+		}
+	}
+}
+
+func TestAliasesOfADeniedName(t *testing.T) {
+	p, err := New(Rules{Deny: []string{"cname:evil.example", "cname:*.bad.example:8443", "plain.example"}})
+	if err != nil || !p.SeesAliases() {
+		t.Fatal(err)
+	}
+	for of, want := range map[string]bool{"evil.example.": false, "EVIL.example.": false, "x.bad.example": true, "plain.example": true, "other.example": true} {
+		if d := p.CheckAlias(target(t, "alias.example:443"), of); d.Allowed != want {
+			t.Errorf("alias of %s: %+v", of, d)
+		}
+	}
+	if d := p.CheckAlias(target(t, "alias.example:8443"), "x.bad.example"); d.Allowed || d.Rule != `deny "cname:*.bad.example:8443"` {
+		t.Errorf("with a port: %+v", d)
+	}
+	if d := p.Decide(target(t, "evil.example:443")); d.Allowed {
+		t.Error("the name itself is allowed")
+	}
+	for _, bad := range []Rules{{Allow: []string{"cname:a.example"}}, {Deny: []string{"cname:10.0.0.0/8"}}, {Passthrough: []string{"cname:a.example"}}} {
+		if _, err := New(bad); err == nil {
+			t.Errorf("%+v was taken", bad)
+		}
+	}
+	if p, _ := New(Rules{Deny: []string{"evil.example"}}); p.SeesAliases() {
+		t.Error("a plain rule sees aliases")
 	}
 }
 

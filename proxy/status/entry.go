@@ -1,6 +1,9 @@
 package status
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+)
 
 // Outcome is what a decision came to; the set is closed.
 type Outcome string
@@ -80,10 +83,9 @@ const (
 	maxText = 300
 )
 
-// Clean returns the entry with every value fit for a terminal, and its host cut
-// to host and port: what clients send in place of one may be a whole URL.
-func (e Entry) Clean() Entry {
-	host := e.Host
+// HostOnly is what clients send in place of a host, cut to host and port, and fit
+// for a terminal: it may be a whole URL, with a password in it.
+func HostOnly(host string) string {
 	if _, rest, ok := strings.Cut(host, "://"); ok {
 		host = rest
 	}
@@ -92,7 +94,35 @@ func (e Entry) Clean() Entry {
 	if i := strings.IndexAny(host, "/?#"); i >= 0 {
 		host = host[:i]
 	}
-	e.Host = ASCII(host, maxHost)
+	// The same again when it is cut again.
+	return strings.ReplaceAll(ASCII(host, maxHost), "?", "_")
+}
+
+// Clean makes a failure fit to be kept and shown: its host is one, and no value
+// has what a terminal or a page could take for more than text (control and format
+// characters, among them those that turn the direction of writing).
+func (f *Failure) Clean() {
+	f.Host = HostOnly(f.Host)
+	for _, text := range []*string{&f.Detail, &f.By, &f.Rule, &f.Reason, &f.Advice, &f.Run, &f.Process, &f.Shell} {
+		*text = Printable(*text)
+	}
+}
+
+// Printable is a text with "?" for everything that is no letter, mark, number,
+// punctuation, symbol or space (Unicode's graphic characters).
+func Printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, text)
+}
+
+// Clean returns the entry with every value fit for a terminal, and its host cut
+// to host and port: what clients send in place of one may be a whole URL.
+func (e Entry) Clean() Entry {
+	e.Host = HostOnly(e.Host)
 	e.By, e.Rule = ASCII(e.By, maxText), ASCII(e.Rule, maxText)
 	e.Run, e.Process = ASCII(e.Run, maxText), ASCII(e.Process, maxText)
 	return e

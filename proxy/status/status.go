@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,9 +25,6 @@ const (
 	MetricsPath = Prefix + "metrics"
 	CAPath      = Prefix + "ca.crt"
 	HealthzPath = Prefix + "healthz"
-	RunPath     = Prefix + "run"
-	StopPath    = Prefix + "stop"
-	CanaryPath  = Prefix + "canary"
 )
 
 // Document is what /__agentproxy/status serves and `agentproxy status --json`
@@ -145,7 +143,7 @@ const (
 	OriginRefused       Kind = "origin_refused"        // nothing listens, or no route [502]
 	OriginTimeout       Kind = "origin_timeout"        // the origin did not answer in time [504]
 	OriginTLS           Kind = "origin_tls"            // handshake or certificate of the origin is bad [502]
-	OriginFailed        Kind = "origin_failed"         // the origin broke off in the middle of a request [502]
+	OriginFailed        Kind = "origin_failed"         // the origin broke off in the middle of a request [502], or of its answer [no status any more]
 	UpstreamUnreachable Kind = "upstream_unreachable"  // the upstream egress cannot be reached [502, 504]
 	ClientTLSRejected   Kind = "client_tls_rejected"   // the client did not take our leaf [no status]
 	ClientCertRequested Kind = "client_cert_requested" // the origin wants a client certificate [502]
@@ -201,6 +199,37 @@ func (f *Failure) Error() string {
 	return fmt.Sprintf("%s · %s · %s", f.Kind, f.Host, f.Detail)
 }
 
+// Folded are failures that read alike, at the place of the last.
+type Folded struct {
+	*Failure
+	Times int
+}
+
+// String is the failure's line, with how often where that is more than once.
+func (f Folded) String() string {
+	if f.Times == 1 {
+		return f.Error()
+	}
+	return fmt.Sprintf("%s (%d times)", f.Error(), f.Times)
+}
+
+// Fold puts failures that read alike together; the last of each stays where it is.
+func Fold(list []*Failure) []Folded {
+	var all []Folded
+	for _, f := range list {
+		n := 1
+		all = slices.DeleteFunc(all, func(earlier Folded) bool {
+			if earlier.Error() != f.Error() {
+				return false
+			}
+			n += earlier.Times
+			return true
+		})
+		all = append(all, Folded{f, n})
+	}
+	return all
+}
+
 // HostName is Host without its port.
 func (f *Failure) HostName() string {
 	if name, _, err := net.SplitHostPort(f.Host); err == nil {
@@ -253,8 +282,9 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 }
 
 // DefaultNoProxy is the NO_PROXY value of a run that brings none of its own,
-// in the form that every dialect reads: no spaces, no CIDR, no "*.".
-const DefaultNoProxy = "localhost,127.0.0.1,::1"
+// in the form that every dialect reads: no spaces, no "*."; the CIDR prefix is for
+// those who read one.
+const DefaultNoProxy = "localhost,127.0.0.1,::1,.localhost,127.0.0.0/8,0.0.0.0"
 
 // Evidence is what the tunnel saw of one run.
 type Evidence struct {
@@ -278,7 +308,7 @@ type HostSeen struct {
 	Last  Time `json:"last"`
 }
 
-// Silent tells that the run is known to have asked the tunnel for nothing.
+// Silent reports whether the run is known to have asked the tunnel for nothing.
 func (e *Evidence) Silent() bool {
 	return len(e.Hosts) == 0 && len(e.Failures) == 0 && e.Unattributed == 0
 }

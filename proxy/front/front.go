@@ -1,7 +1,7 @@
-// Package proxy is the front: the loopback listener that tools are pointed at.
+// Package front is the loopback listener that tools are pointed at.
 // It accepts CONNECT, answers the status routes, carries the absolute-form
 // https:// requests of old clients, and explains everything else.
-package proxy
+package front
 
 import (
 	"context"
@@ -16,20 +16,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy"
+	"github.com/agentproxy/agentproxy/proxy/guard"
 	"github.com/agentproxy/agentproxy/proxy/handoff"
+	"github.com/agentproxy/agentproxy/proxy/idle"
 	"github.com/agentproxy/agentproxy/proxy/status"
 )
-
-// TunnelFunc opens a tunnel to a CONNECT target. It is the trust line: behind
-// it stand the embedded egress or an upstream one. An error is a
-// *status.Failure that the client is answered with.
-type TunnelFunc func(ctx context.Context, target string) (net.Conn, error)
-
-// Server is a tunnel that would rather serve the client's connection itself
-// than have bytes copied. Serve returns when the connection is closed.
-type Server interface {
-	Serve(client net.Conn, report func(*status.Failure))
-}
 
 // Limits on what a client may send and how long it may take.
 const (
@@ -40,7 +32,7 @@ const (
 
 // Front serves one listener. Fill in the fields, then call Serve.
 type Front struct {
-	Tunnel TunnelFunc
+	Tunnel proxy.TunnelFunc
 	// Routes answers everything that is not CONNECT (see Routes).
 	Routes http.Handler
 	// Report is told of each failure, with the client it happened to. It must
@@ -56,13 +48,19 @@ type Front struct {
 	HeadTimeout time.Duration
 	// Admit decides on a new connection; nil admits all. It keeps other users out.
 	Admit func(net.Conn) *status.Failure
+	// Fault is told of a panic, which ends the connection that it happened on and
+	// no other; nil is told nothing.
+	Fault func(*guard.Fault)
 
 	open, total atomic.Int64
+	turned      atomic.Int64 // connections that are being turned away
 	lastActive  atomic.Int64 // unix nanoseconds
 
 	mu       sync.Mutex
 	conns    map[net.Conn]struct{}
+	relays   map[net.Conn]struct{} // those of conns that are passed on
 	closed   bool
+	stopped  bool // closed to new ones
 	listener net.Listener
 	http     *http.Server
 	plain    *handoff.Listener
@@ -90,7 +88,7 @@ func (f *Front) Serve(l net.Listener) error {
 		f.HeadTimeout = headTimeout
 	}
 	f.mu.Lock()
-	f.listener, f.conns = l, map[net.Conn]struct{}{}
+	f.listener, f.conns, f.relays = l, map[net.Conn]struct{}{}, map[net.Conn]struct{}{}
 	f.plain = handoff.New(l.Addr())
 	f.http = &http.Server{Handler: f.Routes, ErrorLog: discard, ReadHeaderTimeout: f.HeadTimeout, MaxHeaderBytes: maxHead,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }}
@@ -112,15 +110,33 @@ func (f *Front) Serve(l net.Listener) error {
 			continue
 		}
 		delay = 0
-		if !f.add(conn) {
-			conn.Close()
-			continue
+		if f.add(conn) {
+			go f.serve(conn, func() { f.handle(conn) })
 		}
-		f.wg.Go(func() {
-			defer f.remove(conn)
-			f.handle(conn)
-		})
 	}
+}
+
+// StopAccepting closes the port. What is under way goes on.
+func (f *Front) StopAccepting() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopped = true
+	if f.listener != nil {
+		f.listener.Close()
+	}
+}
+
+// Moving is how many tunnels that are merely passed on have moved bytes of late,
+// where the system tells.
+func (f *Front) Moving(within time.Duration) (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for conn := range f.relays {
+		if idle.Moved(conn, within) {
+			n++
+		}
+	}
+	return n
 }
 
 // Close stops accepting, drops every connection and waits for the handlers.
@@ -143,24 +159,37 @@ func (f *Front) Close() error {
 func (f *Front) isClosed() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.closed
+	return f.closed || f.stopped
 }
 
+// add takes a connection, which Close waits for until remove, or closes it when
+// the front is closed.
 func (f *Front) add(conn net.Conn) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed {
+	if f.closed || f.stopped {
+		conn.Close()
 		return false
 	}
 	f.conns[conn] = struct{}{}
+	f.wg.Add(1) // under the lock, so that none comes when Close waits
 	return true
 }
 
 func (f *Front) remove(conn net.Conn) {
+	defer f.wg.Done()
 	conn.Close()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.conns, conn)
+}
+
+// serve serves a connection that was added, and closes it.
+func (f *Front) serve(conn net.Conn, handle func()) {
+	defer f.remove(conn)
+	if fault := guard.Do("serving a client", handle); fault != nil {
+		f.fault(fault)
+	}
 }
 
 func (f *Front) touch() { f.lastActive.Store(time.Now().UnixNano()) }
@@ -169,7 +198,7 @@ func (f *Front) handle(conn net.Conn) {
 	c := newHeadConn(conn)
 	if f.Admit != nil {
 		if failure := f.Admit(conn); failure != nil {
-			f.refuse(c, failure)
+			f.turnAway(c, failure)
 			return
 		}
 	}
@@ -185,6 +214,8 @@ func (f *Front) handle(conn net.Conn) {
 		f.refuse(c, &status.Failure{Kind: status.PlainHTTP, Code: http.StatusBadRequest, By: "front",
 			Detail: "the client opened TLS to the proxy port itself instead of sending CONNECT",
 			Advice: "write the proxy's URL with http://, not https://; wget2 1.99 cannot use such a proxy at all (use wget or curl)"})
+	case first[0] == socks4 || first[0] == socks5:
+		f.socks(c, first[0])
 	default:
 		conn.SetReadDeadline(time.Time{})
 		f.plain.Serve(c, nil)
@@ -208,14 +239,7 @@ func (f *Front) connect(c *headConn) {
 	tunnel, err := f.openTunnel(ctx, target)
 	cancel()
 	if err != nil {
-		var failure *status.Failure
-		if !errors.As(err, &failure) {
-			failure = &status.Failure{Kind: status.OriginFailed, Code: http.StatusBadGateway, By: "front", Detail: err.Error(), Err: err}
-		}
-		if failure.Host == "" {
-			failure.Host = target
-		}
-		f.refuse(c, failure)
+		f.refuse(c, failureOf(err, target))
 		return
 	}
 	defer tunnel.Close()
@@ -227,6 +251,24 @@ func (f *Front) connect(c *headConn) {
 		return
 	}
 	c.Conn.SetDeadline(time.Time{})
+	f.carry(c.Conn, c.afterHead(), tunnel)
+}
+
+// failureOf is the failure that a tunnel was not opened for.
+func failureOf(err error, target string) *status.Failure {
+	var failure *status.Failure
+	if !errors.As(err, &failure) {
+		failure = &status.Failure{Kind: status.OriginFailed, Code: http.StatusBadGateway, By: "front", Detail: err.Error(), Err: err}
+	}
+	if failure.Host == "" {
+		failure.Host = target
+	}
+	return failure
+}
+
+// carry carries an open tunnel to its end. client is conn with what has been read
+// from it too early.
+func (f *Front) carry(conn, client, tunnel net.Conn) {
 	f.open.Add(1)
 	f.total.Add(1)
 	f.touch()
@@ -234,11 +276,23 @@ func (f *Front) connect(c *headConn) {
 		f.touch()
 		f.open.Add(-1)
 	}()
-	if s, ok := tunnel.(Server); ok {
-		s.Serve(c.afterHead(), func(failure *status.Failure) { f.report(c.Conn, failure) })
+	if s, ok := tunnel.(proxy.Server); ok {
+		s.Serve(client, func(failure *status.Failure) { f.report(conn, failure) })
 		return
 	}
-	relay(c.afterHead(), tunnel)
+	f.relayed(conn, true)
+	defer f.relayed(conn, false)
+	relay(client, tunnel)
+}
+
+func (f *Front) relayed(conn net.Conn, begins bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if begins {
+		f.relays[conn] = struct{}{}
+	} else {
+		delete(f.relays, conn)
+	}
 }
 
 // openTunnel opens the tunnel, and answers in time even if the tunnel function does
@@ -250,8 +304,12 @@ func (f *Front) openTunnel(ctx context.Context, target string) (net.Conn, error)
 	}
 	done := make(chan result, 1)
 	go func() {
-		conn, err := f.Tunnel(ctx, target)
-		done <- result{conn, err}
+		var r result
+		if fault := guard.Do("opening a tunnel", func() { r.conn, r.err = f.Tunnel(ctx, target) }); fault != nil {
+			f.fault(fault)
+			r = result{err: fault}
+		}
+		done <- r
 	}()
 	select {
 	case r := <-done:
@@ -273,6 +331,12 @@ func (f *Front) openTunnel(ctx context.Context, target string) (net.Conn, error)
 		Detail: "no answer within five seconds from the egress", Err: ctx.Err()}
 }
 
+func (f *Front) fault(fault *guard.Fault) {
+	if f.Fault != nil {
+		f.Fault(fault)
+	}
+}
+
 func (f *Front) report(conn net.Conn, failure *status.Failure) {
 	if failure.TS.IsZero() {
 		failure.TS = status.Now()
@@ -280,6 +344,21 @@ func (f *Front) report(conn net.Conn, failure *status.Failure) {
 	if f.Report != nil {
 		f.Report(conn, failure)
 	}
+}
+
+// maxTurnedAway is how many that may not come in are given the time to read why.
+const maxTurnedAway = 64
+
+// turnAway refuses a connection that may be one of very many.
+func (f *Front) turnAway(c *headConn, failure *status.Failure) {
+	if f.turned.Add(1) <= maxTurnedAway {
+		f.refuse(c, failure)
+	} else {
+		f.report(c.Conn, failure)
+		c.Conn.SetWriteDeadline(time.Now().Add(time.Second))
+		c.Conn.Write(failure.Refusal())
+	}
+	f.turned.Add(-1)
 }
 
 // refuse reports the failure and answers the client with it.

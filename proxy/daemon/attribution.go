@@ -1,11 +1,15 @@
 package daemon
 
 import (
+	"cmp"
+	"fmt"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy/contract"
+	"github.com/agentproxy/agentproxy/proxy/guard"
 	"github.com/agentproxy/agentproxy/proxy/page"
 	"github.com/agentproxy/agentproxy/proxy/peer"
 	"github.com/agentproxy/agentproxy/proxy/policy"
@@ -16,26 +20,69 @@ import (
 // has closed its socket can no longer be found; then the failure belongs to the
 // only run there is, or to none.
 func (d *daemon) report(c net.Conn, f *status.Failure) {
+	d.guarded("recording a failure", func() { d.keep(c, f) })
+}
+
+// guarded runs what no client may suffer from when it goes wrong.
+func (d *daemon) guarded(doing string, f func()) {
+	if fault := guard.Do(doing, f); fault != nil {
+		d.fault(fault)
+	}
+}
+
+func (d *daemon) fault(f *guard.Fault) {
+	d.options.Log.Error("fault", "error", f.Error(), "stack", string(f.Stack))
+}
+
+func (d *daemon) keep(c net.Conn, f *status.Failure) {
 	if f.TS.IsZero() {
 		f.TS = status.Now()
 	}
+	f.Clean()
+	if f.Rule == othersSockets {
+		d.keepStranger(f)
+		return
+	}
 	if c != nil && d.options.Authorize == nil {
-		if p, ok := d.search.process(c); ok {
+		if p, ok := d.search.forFailure(c); ok {
 			f.PID, f.Process = p.PID, p.Name
 			f.Run = d.runs.owner(p.PID)
-			f.Shell = peer.Getenv(p.PID, ShellVariable)
+			f.Shell = peer.Getenv(p.PID, contract.ShellVariable)
+			f.Clean()
 		}
 		if f.PID == 0 {
 			f.Run = d.runs.only()
 		}
+		if run := d.captures.runOf(c); run != "" {
+			f.Run = run
+		}
 	}
 	d.runs.record(f)
-	if err := d.pulse.Failed(f.TS.Time); err != nil {
-		d.options.Log.Warn("pulse", "error", err.Error())
+	if err := d.shellFile.Failed(f.TS.Time); err != nil {
+		d.options.Log.Warn("the shells' file", "error", err.Error())
 	}
+	d.publish(f)
+}
+
+// keepStranger keeps a refusal that concerns no run of ours: one of many, and
+// without a search for the process.
+func (d *daemon) keepStranger(f *status.Failure) {
+	missed, yes := d.strangers.record()
+	if !yes {
+		return
+	}
+	if missed > 0 {
+		f.Detail += fmt.Sprintf("; %d more like this were refused before", missed)
+	}
+	d.runs.record(f)
+	d.publish(f)
+}
+
+// publish puts a failure into the audit log, on the page and into our own log.
+func (d *daemon) publish(f *status.Failure) {
 	e := f.Entry()
 	d.log.Add(e)
-	d.board.Add(page.Event{Entry: e, Detail: f.Detail, Advice: f.Advice})
+	d.stats.Add(page.Event{Entry: e, Detail: f.Detail, Advice: f.Advice})
 	d.options.Log.Warn("failure", "kind", f.Kind, "host", f.Host, "detail", f.Detail, "by", f.By, "rule", f.Rule,
 		"code", f.Code, "run", f.Run, "pid", f.PID, "process", f.Process)
 }
@@ -46,30 +93,31 @@ func (d *daemon) report(c net.Conn, f *status.Failure) {
 // tunnel is used.
 func (d *daemon) opened(c net.Conn, target string) (ended func()) {
 	e := d.granted(target)
-	live := d.board.Open(e)
+	live := d.stats.Open(e)
 	keep := func(p peer.Process) {
 		e.PID, e.Process = p.PID, p.Name
 		e = e.Clean()
 		d.log.Add(e)
-		d.board.Add(page.Event{Entry: e})
+		d.stats.Add(page.Event{Entry: e})
 		live.Identify(e)
 	}
 	runs := d.runs.count()
-	if runs == 1 {
-		e.Run = d.runs.only()
+	if run := d.captures.runOf(c); run != "" || runs == 1 {
+		runs = 1
+		e.Run = cmp.Or(run, d.runs.only())
 		d.runs.opened(e.Run, target)
 	}
 	switch {
 	case d.options.Authorize != nil, runs <= 1 && !d.search.begin():
 		keep(peer.Process{})
 	case runs <= 1:
-		go func() {
+		go d.guarded("looking for a client's process", func() {
 			defer d.search.end(time.Now())
 			p, _ := d.search.process(c)
 			keep(p)
-		}()
+		})
 	default:
-		go func() {
+		go d.guarded("looking for a client's run", func() {
 			p, ok := d.search.process(c)
 			if ok {
 				e.Run = d.runs.owner(p.PID)
@@ -78,7 +126,7 @@ func (d *daemon) opened(c net.Conn, target string) (ended func()) {
 				d.runs.opened(e.Run, target)
 			}
 			keep(p)
-		}()
+		})
 	}
 	return live.Close
 }
@@ -109,13 +157,43 @@ type search struct {
 	busy   bool
 	next   time.Time
 	likely int // a client that opens one tunnel opens more
+
+	nextFailure time.Time
+	captures    *captures // know the sockets of captured clients
 }
 
 func (s *search) process(c net.Conn) (peer.Process, bool) {
-	socket, err := peer.Lookup(c)
+	socket, err := s.captures.lookup(c)
 	if err != nil {
 		return peer.Process{}, false
 	}
+	return s.find(socket)
+}
+
+// forFailure is process, but when failures come in floods it takes no more than
+// half of the time.
+func (s *search) forFailure(c net.Conn) (peer.Process, bool) {
+	begun := time.Now()
+	s.mu.Lock()
+	flood := begun.Before(s.nextFailure)
+	s.mu.Unlock()
+	if flood {
+		return peer.Process{}, false
+	}
+	p, ok := s.process(c)
+	s.mu.Lock()
+	now := time.Now()
+	if took := now.Sub(begun); took > cheapSearch {
+		s.nextFailure = now.Add(took)
+	}
+	s.mu.Unlock()
+	return p, ok
+}
+
+// cheapSearch is a search that need not be spared.
+const cheapSearch = 5 * time.Millisecond
+
+func (s *search) find(socket peer.Socket) (peer.Process, bool) {
 	s.mu.Lock()
 	likely := s.likely
 	s.mu.Unlock()
@@ -129,7 +207,7 @@ func (s *search) process(c net.Conn) (peer.Process, bool) {
 	return p, true
 }
 
-// begin tells whether a search may be made now; end must follow it then.
+// begin reports whether a search may be made now; end must follow it then.
 func (s *search) begin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,7 +227,7 @@ func (s *search) end(begun time.Time) {
 
 // pages are the status page, its event stream and the metrics.
 func (d *daemon) pages() map[string]http.Handler {
-	p := &page.Page{Board: d.board, Document: d.document, Lost: func() int64 { return d.log.Lost() }}
+	p := &page.Page{Stats: d.stats, Document: d.document, Lost: func() int64 { return d.log.Lost() }}
 	if d.policy != nil {
 		rules := d.options.Config.Rules()
 		p.Default = rules.Default

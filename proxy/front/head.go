@@ -1,4 +1,4 @@
-package proxy
+package front
 
 import (
 	"bufio"
@@ -86,7 +86,7 @@ func parseHead(raw []byte) (*head, error) {
 		return nil, errors.New(`the request line is not "CONNECT host:port HTTP/1.1"`)
 	}
 	if fields[2] != "HTTP/1.1" && fields[2] != "HTTP/1.0" {
-		return nil, fmt.Errorf("%q is not a version of HTTP that is spoken here", fields[2])
+		return nil, errors.New("the version of HTTP in the request line is neither 1.1 nor 1.0")
 	}
 	header, err := textproto.NewReader(bufio.NewReader(bytes.NewReader(rest))).ReadMIMEHeader()
 	if err != nil && !errors.Is(err, io.EOF) {

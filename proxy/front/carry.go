@@ -1,4 +1,4 @@
-package proxy
+package front
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy"
 	"github.com/agentproxy/agentproxy/proxy/status"
 )
 
@@ -17,7 +18,7 @@ import (
 // before 1.16.1 sends in place of CONNECT. It opens TLS through the same tunnel
 // that CONNECT would have used, so the same policy holds. roots must trust
 // whoever re-terminates behind the tunnel; used is told of every request.
-func NewCarry(tunnel TunnelFunc, roots *x509.CertPool, used func(*http.Request), report func(net.Conn, *status.Failure)) http.Handler {
+func NewCarry(tunnel proxy.TunnelFunc, roots *x509.CertPool, used func(*http.Request), report func(net.Conn, *status.Failure)) http.Handler {
 	transport := &http.Transport{
 		DialTLSContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(ctx, answerTimeout)
@@ -60,6 +61,16 @@ func NewCarry(tunnel TunnelFunc, roots *x509.CertPool, used func(*http.Request),
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		used(r)
-		proxy.ServeHTTP(w, r)
+		// A client that has sent all may close its side and wait (BusyBox's wget does).
+		// To net/http that is a client that has gone, and it cancels the request.
+		// One that has gone indeed is noticed when it is answered.
+		ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+		defer cancel()
+		defer context.AfterFunc(r.Context(), func() { time.AfterFunc(halfClosedTimeout, cancel) })()
+		proxy.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
+
+// halfClosedTimeout is how long a client may wait for the end of its answer that
+// has closed its side.
+const halfClosedTimeout = 10 * time.Minute

@@ -1,4 +1,4 @@
-package proxy
+package front
 
 import (
 	"bufio"
@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/policy"
@@ -105,28 +107,38 @@ func (u *Upstream) rejected(t policy.Target, res *http.Response, body []byte) *s
 		Answer: &status.Answer{Status: res.Status, Header: res.Header, Body: body}}
 	if res.StatusCode == http.StatusProxyAuthRequired {
 		f.Kind = status.ProxyAuthRequired
-		f.Advice = "put user:password into egress.upstream, or into the HTTPS_PROXY that names it"
+		f.Advice = authAdvice(res.Header.Values("Proxy-Authenticate"), u.URL.User != nil)
 	}
 	return f
 }
 
+// authAdvice says what helps against a 407 (RFC 9110 section 15.5.8), by the schemes that
+// it offers. Of those we speak Basic (RFC 7617).
+func authAdvice(offers []string, given bool) string {
+	var schemes []string
+	for _, offer := range offers {
+		scheme, _, _ := strings.Cut(strings.TrimSpace(offer), " ")
+		if scheme != "" && !slices.Contains(schemes, scheme) {
+			schemes = append(schemes, status.ASCII(scheme, 20))
+		}
+	}
+	isBasic := slices.ContainsFunc(schemes, func(s string) bool { return strings.EqualFold(s, "Basic") })
+	switch {
+	case len(schemes) > 0 && !isBasic:
+		return "it offers " + strings.Join(schemes, " and ") + ", and agentproxy speaks Basic only: let a local relay that speaks it (px, cntlm) be egress.upstream"
+	case given:
+		return "it refuses the user and password that egress.upstream, or the HTTPS_PROXY that names it, holds"
+	}
+	return "put user:password into egress.upstream, or into the HTTPS_PROXY that names it"
+}
+
 func (u *Upstream) unreachable(ctx context.Context, t policy.Target, err error) *status.Failure {
 	f := &status.Failure{Kind: status.UpstreamUnreachable, Code: http.StatusBadGateway, Host: t.String(), By: u.Name,
-		Detail: fmt.Sprintf("the upstream egress %s cannot be reached: %s", u.Name, cause(err)), Err: err,
+		Detail: fmt.Sprintf("the upstream egress %s cannot be reached: %s", u.Name, status.Cause(err)), Err: err,
 		Advice: "check that it runs and that egress.upstream or HTTPS_PROXY names the right address"}
 	if ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		f.Code = http.StatusGatewayTimeout
 		f.Detail = fmt.Sprintf("the upstream egress %s did not answer in time", u.Name)
 	}
 	return f
-}
-
-// cause strips the addresses that net.OpError puts before the cause; they are
-// in the sentence already.
-func cause(err error) string {
-	var op *net.OpError
-	if errors.As(err, &op) {
-		err = op.Err
-	}
-	return err.Error()
 }

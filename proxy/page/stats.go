@@ -9,7 +9,7 @@ import (
 	"github.com/agentproxy/agentproxy/proxy/status"
 )
 
-// What a board remembers. Hosts and processes are the clients' choice, so their
+// What a stats remembers. Hosts and processes are the clients' choice, so their
 // number is bounded; what comes later is counted together as others.
 const (
 	keptEvents   = 200
@@ -31,32 +31,32 @@ type Event struct {
 	Advice string
 }
 
-// Board is what has happened since the tunnel started, for the page and the
+// Stats is what has happened since the tunnel started, for the page and the
 // metrics.
-type Board struct {
+type Stats struct {
 	now     func() time.Time
 	started time.Time
 
 	mu        sync.Mutex
 	changed   chan struct{} // closed when there is something new; nil when nobody waits
 	open      int64
-	total     tally
+	total     counts
 	kinds     map[status.Kind]int64
 	events    []Event // oldest first
 	troubles  []Event // those that were not opened
-	hosts     map[string]*tally
-	processes map[string]*tally
-	live      map[*Live]struct{}
+	hosts     map[string]*counts
+	processes map[string]*counts
+	live      map[*OpenTunnel]struct{}
 	bars      [bars]bar
 }
 
-// tally counts outcomes.
-type tally struct {
+// counts counts outcomes.
+type counts struct {
 	opened, refused, failed int64
 	last                    time.Time
 }
 
-func (t *tally) add(o status.Outcome, at time.Time) {
+func (t *counts) add(o status.Outcome, at time.Time) {
 	switch o {
 	case status.Opened:
 		t.opened++
@@ -68,22 +68,22 @@ func (t *tally) add(o status.Outcome, at time.Time) {
 	t.last = at
 }
 
-func (t *tally) sum() int64 { return t.opened + t.refused + t.failed }
+func (t *counts) sum() int64 { return t.opened + t.refused + t.failed }
 
 // bar is one of the timeline's; slot tells which time it is for.
 type bar struct {
 	slot int64
-	tally
+	counts
 }
 
-// NewBoard returns an empty board.
-func NewBoard() *Board {
-	return &Board{now: time.Now, started: time.Now(), kinds: map[status.Kind]int64{},
-		hosts: map[string]*tally{}, processes: map[string]*tally{}, live: map[*Live]struct{}{}}
+// NewStats returns an empty stats.
+func NewStats() *Stats {
+	return &Stats{now: time.Now, started: time.Now(), kinds: map[status.Kind]int64{},
+		hosts: map[string]*counts{}, processes: map[string]*counts{}, live: map[*OpenTunnel]struct{}{}}
 }
 
-// Add puts a decision on the board.
-func (b *Board) Add(e Event) {
+// Add puts a decision on the stats.
+func (b *Stats) Add(e Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now()
@@ -118,28 +118,28 @@ func keep(list []Event, e Event, most int) []Event {
 	return append(list, e)
 }
 
-func count(names map[string]*tally, name string, o status.Outcome, at time.Time) {
+func count(names map[string]*counts, name string, o status.Outcome, at time.Time) {
 	t := names[name]
 	if t == nil && len(names) >= keptNames {
 		name = others
 		t = names[name]
 	}
 	if t == nil {
-		t = &tally{}
+		t = &counts{}
 		names[name] = t
 	}
 	t.add(o, at)
 }
 
-// Live is an open tunnel.
-type Live struct {
-	board *Board
+// OpenTunnel is an open tunnel.
+type OpenTunnel struct {
+	stats *Stats
 	entry status.Entry
 }
 
-// Open puts an open tunnel on the board until its Close.
-func (b *Board) Open(e status.Entry) *Live {
-	l := &Live{board: b, entry: e}
+// Open puts an open tunnel on the stats until its Close.
+func (b *Stats) Open(e status.Entry) *OpenTunnel {
+	l := &OpenTunnel{stats: b, entry: e}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.open++
@@ -151,23 +151,23 @@ func (b *Board) Open(e status.Entry) *Live {
 }
 
 // Identify says whose it is, once that is known.
-func (l *Live) Identify(e status.Entry) {
-	l.board.mu.Lock()
-	defer l.board.mu.Unlock()
+func (l *OpenTunnel) Identify(e status.Entry) {
+	l.stats.mu.Lock()
+	defer l.stats.mu.Unlock()
 	l.entry = e
 }
 
 // Close takes it off.
-func (l *Live) Close() {
-	l.board.mu.Lock()
-	defer l.board.mu.Unlock()
-	l.board.open--
-	delete(l.board.live, l)
-	l.board.wake()
+func (l *OpenTunnel) Close() {
+	l.stats.mu.Lock()
+	defer l.stats.mu.Unlock()
+	l.stats.open--
+	delete(l.stats.live, l)
+	l.stats.wake()
 }
 
 // wake tells those who wait.
-func (b *Board) wake() {
+func (b *Stats) wake() {
 	if b.changed != nil {
 		close(b.changed)
 		b.changed = nil
@@ -175,7 +175,7 @@ func (b *Board) wake() {
 }
 
 // change returns a channel that is closed when something happens next.
-func (b *Board) change() <-chan struct{} {
+func (b *Stats) change() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.changed == nil {
@@ -184,14 +184,14 @@ func (b *Board) change() <-chan struct{} {
 	return b.changed
 }
 
-// named is a tally with its name.
+// named is a counts with its name.
 type named struct {
 	name string
-	tally
+	counts
 }
 
 // ranked lists the busiest names first.
-func ranked(names map[string]*tally) []named {
+func ranked(names map[string]*counts) []named {
 	list := make([]named, 0, len(names))
 	for name, t := range names {
 		list = append(list, named{name, *t})
@@ -203,7 +203,7 @@ func ranked(names map[string]*tally) []named {
 }
 
 // newest lists the open tunnels, the newest first.
-func (b *Board) newest() []status.Entry {
+func (b *Stats) newest() []status.Entry {
 	list := make([]status.Entry, 0, len(b.live))
 	for l := range b.live {
 		list = append(list, l.entry)

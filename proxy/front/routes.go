@@ -1,14 +1,15 @@
-package proxy
+package front
 
 import (
 	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
+	"github.com/agentproxy/agentproxy/proxy/policy"
 	"github.com/agentproxy/agentproxy/proxy/status"
 )
 
@@ -103,23 +104,23 @@ func crossSite(r *http.Request) string {
 	return "cross-site requests are refused"
 }
 
-func isLoopback(hostport string) bool {
-	host := hostport
-	if h, _, err := net.SplitHostPort(hostport); err == nil {
-		host = h
-	}
-	host = strings.Trim(host, "[]")
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
+// isLoopback reports whether an authority, with a port or without, is this machine
+// by its spelling.
+func isLoopback(authority string) bool {
+	target, err := policy.ParseAuthority(authority, 80)
+	return err == nil && target.Host.IsLoopback()
 }
+
+// methods are those of RFC 9110 §9 and RFC 5789.
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions, http.MethodTrace, http.MethodPatch}
 
 // plainHTTP explains a request that is not CONNECT, by what it looks like.
 func plainHTTP(r *http.Request) *status.Failure {
 	f := &status.Failure{TS: status.Now(), Kind: status.PlainHTTP, Code: http.StatusMethodNotAllowed, By: "front", Host: r.Host}
-	what := status.ASCII(r.Method, 20)
+	what := "a request"
+	if slices.Contains(methods, r.Method) { // what else stands there may be anything
+		what = r.Method
+	}
 	switch {
 	case r.URL.Scheme == "http" && r.URL.Host != "":
 		f.Detail = fmt.Sprintf("%s http://%s was sent to an HTTPS-only proxy, which answers CONNECT only", what, status.ASCII(r.URL.Host, 100))
@@ -128,7 +129,8 @@ func plainHTTP(r *http.Request) *status.Failure {
 		f.Detail = fmt.Sprintf("%s https://%s was sent in absolute form instead of through CONNECT", what, status.ASCII(r.URL.Host, 100))
 		f.Advice = "upgrade the client (axios: 1.16.1 or newer), or set compat = true in the [front] section of the configuration"
 	default:
-		f.Detail = fmt.Sprintf("%s %s was sent to the proxy as if it were the web server", what, status.ASCII(r.URL.Path, 100))
+		// Not the path: people paste URLs with tokens in them.
+		f.Detail = fmt.Sprintf("%s for a page was sent to the proxy as if it were the web server", what)
 		f.Advice = "this port is a proxy: give its URL as HTTPS_PROXY, not as the address to fetch from; its status is at " + status.Path
 	}
 	return f

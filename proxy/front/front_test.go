@@ -1,4 +1,4 @@
-package proxy_test
+package front_test
 
 import (
 	"bufio"
@@ -18,23 +18,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agentproxy/agentproxy/proxy"
+	"github.com/agentproxy/agentproxy/proxy/front"
 	"github.com/agentproxy/agentproxy/proxy/policy"
 	"github.com/agentproxy/agentproxy/proxy/proxytest"
 	"github.com/agentproxy/agentproxy/proxy/status"
 )
 
-func body(t *testing.T, res *http.Response) string {
-	t.Helper()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
 func TestStatusRoutes(t *testing.T) {
-	tn := start(t, ok)
+	tn := proxytest.ToOrigin(t, proxytest.OK)
 	host := tn.URL.Host
 	_, port, _ := net.SplitHostPort(host)
 	get := func(path, extra string) string {
@@ -63,7 +54,7 @@ func TestStatusRoutes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, res := tn.Send(t, c.request)
-			if got := body(t, res); res.StatusCode != c.code || !strings.Contains(got, c.says) {
+			if got := proxytest.Body(t, res); res.StatusCode != c.code || !strings.Contains(got, c.says) {
 				t.Errorf("got %s %q, want %d and %q", res.Status, got, c.code, c.says)
 			}
 		})
@@ -71,7 +62,7 @@ func TestStatusRoutes(t *testing.T) {
 }
 
 func TestWhatIsNotCONNECT(t *testing.T) {
-	tn := start(t, ok)
+	tn := proxytest.ToOrigin(t, proxytest.OK)
 	for _, c := range []struct {
 		name, request string
 		code          int
@@ -84,7 +75,7 @@ func TestWhatIsNotCONNECT(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, res := tn.Send(t, c.request)
-			got := body(t, res)
+			got := proxytest.Body(t, res)
 			for _, says := range c.says {
 				if !strings.Contains(got, says) {
 					t.Errorf("the body does not say %q: %q", says, got)
@@ -109,24 +100,68 @@ func TestAbsoluteFormHTTPS(t *testing.T) {
 	addr := proxytest.Origin(t, root.Issue(t, nil, nil, "origin.test"), h)
 	tn := proxytest.Start(t, proxytest.Setup{Roots: root.Pool(), ConnectTo: map[string]string{"origin.test:443": addr}, Rules: policy.Rules{Deny: []string{"evil.test"}}})
 	_, res := tn.Send(t, "POST https://origin.test/a?b=c;d HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n\r\nbody")
-	if got := body(t, res); got != "POST origin.test /a?b=c;d body" {
+	if got := proxytest.Body(t, res); got != "POST origin.test /a?b=c;d body" {
 		t.Errorf("got %s %q", res.Status, got)
 	}
 	_, res = tn.Send(t, "GET https://evil.test/ HTTP/1.1\r\nHost: evil.test\r\n\r\n")
-	if got := body(t, res); res.StatusCode != 403 || !strings.Contains(got, `deny "evil.test"`) {
+	if got := proxytest.Body(t, res); res.StatusCode != 403 || !strings.Contains(got, `deny "evil.test"`) {
 		t.Errorf("the policy does not hold here: %s %q", res.Status, got)
 	}
+	t.Run("a client that closes its side", func(t *testing.T) { // BusyBox's wget
+		conn, err := net.Dial("tcp", tn.URL.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		io.WriteString(conn, "GET https://origin.test/half HTTP/1.1\r\nHost: origin.test\r\n\r\n")
+		conn.(*net.TCPConn).CloseWrite()
+		got, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 200 OK") || !strings.HasSuffix(string(got), "GET origin.test /half ") {
+			t.Errorf("%q, error %v", got, err)
+		}
+	})
 	t.Run("switched off", func(t *testing.T) {
-		tn := proxytest.Start(t, proxytest.Setup{Roots: root.Pool(), Change: func(f *proxy.Front) { f.Routes.(*proxy.Routes).Carry = nil }})
+		tn := proxytest.Start(t, proxytest.Setup{Roots: root.Pool(), Change: func(f *front.Front) { f.Routes.(*front.Routes).Carry = nil }})
 		_, res := tn.Send(t, "GET https://origin.test/ HTTP/1.1\r\nHost: origin.test\r\n\r\n")
-		if got := body(t, res); res.StatusCode != 405 || !strings.Contains(got, "axios") {
+		if got := proxytest.Body(t, res); res.StatusCode != 405 || !strings.Contains(got, "axios") {
 			t.Errorf("got %s %q", res.Status, got)
 		}
 	})
 }
 
+// A SOCKS client is answered in SOCKS, at once, and it is known where it wanted to
+// go.
+func TestSOCKSIsAnsweredInSOCKS(t *testing.T) {
+	for name, c := range map[string]struct{ send, answer, host string }{
+		"5, a name":        {"\x05\x01\x00" + "\x05\x01\x00\x03\x06a.test\x01\xbb", "\x05\x00\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00", "a.test:443"},
+		"5, more methods":  {"\x05\x03\x00\x01\x02" + "\x05\x01\x00\x03\x06a.test\x01\xbb", "\x05\x00\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00", "a.test:443"},
+		"5, IPv4":          {"\x05\x01\x00" + "\x05\x01\x00\x01\x08\x08\x08\x08\x00\x50", "\x05\x00\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00", "8.8.8.8:80"},
+		"5, IPv6":          {"\x05\x01\x00" + "\x05\x01\x00\x04" + strings.Repeat("\x20\x01", 8) + "\x00\x50", "\x05\x00\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00", "[2001:2001:2001:2001:2001:2001:2001:2001]:80"},
+		"5, greeting only": {"\x05\x01\x00", "\x05\x00", ""},
+		"4":                {"\x04\x01\x01\xbb\x08\x08\x08\x08user\x00", "\x00\x5b\x00\x00\x00\x00\x00\x00", "8.8.8.8:443"},
+		"4A":               {"\x04\x01\x01\xbb\x00\x00\x00\x01\x00a.test\x00", "\x00\x5b\x00\x00\x00\x00\x00\x00", "a.test:443"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tn := proxytest.ToOrigin(t, proxytest.OK)
+			conn, err := net.Dial("tcp", tn.URL.Host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			io.WriteString(conn, c.send)
+			conn.(*net.TCPConn).CloseWrite()
+			if got, err := io.ReadAll(conn); err != nil || string(got) != c.answer {
+				t.Errorf("%q, error %v", got, err)
+			}
+			if f := tn.WaitFailure(t); f.Kind != status.PlainHTTP || f.Host != c.host || !strings.Contains(f.Detail, "SOCKS "+name[:1]) {
+				t.Errorf("%+v", f)
+			}
+		})
+	}
+}
+
 func TestRequestHeadLimits(t *testing.T) {
-	tn := start(t, ok)
+	tn := proxytest.ToOrigin(t, proxytest.OK)
 	for _, c := range []struct {
 		name, request string
 		code          int
@@ -149,7 +184,7 @@ func TestRequestHeadLimits(t *testing.T) {
 }
 
 func TestSlowRequestHead(t *testing.T) {
-	tn := proxytest.Start(t, proxytest.Setup{Roots: x509.NewCertPool(), Change: func(f *proxy.Front) { f.HeadTimeout = 100 * time.Millisecond }})
+	tn := proxytest.Start(t, proxytest.Setup{Roots: x509.NewCertPool(), Change: func(f *front.Front) { f.HeadTimeout = 100 * time.Millisecond }})
 	_, res := tn.Send(t, "CONNECT origin.test:443 HTTP/1.1\r\nHost:")
 	if res.StatusCode != 408 {
 		t.Errorf("got %s", res.Status)
@@ -191,7 +226,7 @@ func TestHalfClose(t *testing.T) {
 func TestNoGoroutineLeak(t *testing.T) {
 	before := runtime.NumGoroutine()
 	t.Run("work", func(t *testing.T) {
-		tn := start(t, ok)
+		tn := proxytest.ToOrigin(t, proxytest.OK)
 		for range 20 {
 			c, _ := tn.Connect(t, "origin.test:443")
 			c.Close() // without a handshake
@@ -201,7 +236,7 @@ func TestNoGoroutineLeak(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			body(t, res)
+			proxytest.Body(t, res)
 		}
 		idle, _ := tn.Connect(t, "origin.test:443")
 		defer idle.Close()
@@ -238,7 +273,7 @@ func upstream(t *testing.T, answer func(target string, head http.Header) string)
 func behind(t *testing.T, u *url.URL) *proxytest.Tunnel {
 	clean := *u
 	clean.User = nil
-	return proxytest.Start(t, proxytest.Setup{Tunnel: (&proxy.Upstream{URL: u, Name: clean.String()}).Tunnel})
+	return proxytest.Start(t, proxytest.Setup{Tunnel: (&front.Upstream{URL: u, Name: clean.String()}).Tunnel})
 }
 
 func TestUpstreamCarries(t *testing.T) {
@@ -278,7 +313,7 @@ func TestUpstreamRefusalKeepsItsWords(t *testing.T) {
 			u := upstream(t, func(string, http.Header) string { return c.answer })
 			tn := behind(t, u)
 			_, res := tn.Connect(t, "origin.test:443")
-			if got := body(t, res); res.Status != c.status || got != "sorry" || res.Header.Get("X-Deny-Reason") != c.header {
+			if got := proxytest.Body(t, res); res.Status != c.status || got != "sorry" || res.Header.Get("X-Deny-Reason") != c.header {
 				t.Errorf("got %s %q %v", res.Status, got, res.Header)
 			}
 			if c.kind == status.ProxyAuthRequired && res.Header.Get("Proxy-Authenticate") == "" {
@@ -309,7 +344,7 @@ func TestUpstreamUnreachable(t *testing.T) {
 			u := &url.URL{Scheme: "http", Host: c.addr, User: url.UserPassword("me", "hunter2")}
 			tn := behind(t, u)
 			_, res := tn.Connect(t, "origin.test:443")
-			sameEverywhere(t, res, c.code, c.says)
+			proxytest.SameEverywhere(t, res, c.code, c.says)
 			f := tn.WaitFailure(t)
 			raw, err := json.Marshal(f)
 			if err != nil {
@@ -336,7 +371,7 @@ func TestHTTPSUpstream(t *testing.T) {
 		io.Copy(s, br)
 	})
 	for _, trusted := range []bool{true, false} {
-		u := &proxy.Upstream{URL: &url.URL{Scheme: "https", Host: addr}, Name: "https://" + addr, Roots: x509.NewCertPool()}
+		u := &front.Upstream{URL: &url.URL{Scheme: "https", Host: addr}, Name: "https://" + addr, Roots: x509.NewCertPool()}
 		if trusted {
 			u.Roots = root.Pool()
 		}
@@ -358,9 +393,9 @@ func TestHTTPSUpstream(t *testing.T) {
 
 func TestCredentials(t *testing.T) {
 	root := proxytest.NewCA(t, "root")
-	addr := proxytest.Origin(t, root.Issue(t, nil, nil, "origin.test"), ok)
-	tn := proxytest.Start(t, proxytest.Setup{Roots: root.Pool(), ConnectTo: map[string]string{"origin.test:443": addr}, Change: func(f *proxy.Front) {
-		f.Authorize = func(u, p string) bool { return proxy.SameCredentials(u, p, "ci", "s3cret") }
+	addr := proxytest.Origin(t, root.Issue(t, nil, nil, "origin.test"), proxytest.OK)
+	tn := proxytest.Start(t, proxytest.Setup{Roots: root.Pool(), ConnectTo: map[string]string{"origin.test:443": addr}, Change: func(f *front.Front) {
+		f.Authorize = func(u, p string) bool { return front.SameCredentials(u, p, "ci", "s3cret") }
 	}})
 	for credentials, code := range map[string]int{"": 407, "ci:wrong": 407, "other:s3cret": 407, "ci:s3cret": 200} {
 		request := "CONNECT origin.test:443 HTTP/1.1\r\n"

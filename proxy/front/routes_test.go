@@ -1,4 +1,4 @@
-package proxy
+package front
 
 import (
 	"net/http"
@@ -39,7 +39,10 @@ func TestPagesAreGuarded(t *testing.T) {
 			{"GET", "127.0.0.1:1", "Sec-Fetch-Site", "cross-site", 403},
 			{"GET", "127.0.0.1:1", "Origin", "https://evil.example", 403},
 			{"GET", "127.0.0.1:1", "Origin", "null", 403},
+			{"GET", "[::1]:1", "", "", 200},
 			{"GET", "evil.example:1", "", "", 403},
+			{"GET", "localhost.evil.example:1", "", "", 403},
+			{"GET", "127.evil.example:1", "", "", 403},
 			{"POST", "127.0.0.1:1", "", "", 405},
 		} {
 			r := httptest.NewRequest(test.method, path, nil)

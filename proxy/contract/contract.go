@@ -1,0 +1,109 @@
+// Package contract is what the process that starts a tunnel, the commands that
+// use it and the daemon behind it agree on: the options that a daemon is started
+// with, the variables and headers by which they know each other, and the routes
+// that only its user may ask. It does nothing, so that a client does not stand on
+// a server.
+package contract
+
+import (
+	"time"
+
+	"github.com/agentproxy/agentproxy/proxy/config"
+	"github.com/agentproxy/agentproxy/proxy/status"
+)
+
+// Environment variables that tie processes to a tunnel.
+const (
+	// RunVariable carries a run's identity into the processes it starts.
+	RunVariable = "AGENT_PROXY_RUN"
+	// ShellVariable carries the process number of an interactive shell whose
+	// environment goes through the tunnel into what it starts.
+	ShellVariable = "AGENT_PROXY_SHELL"
+	// UpstreamVariable tells the commands and shells that we set up where the
+	// tunnel leaves, when the environment had said so; without credentials.
+	UpstreamVariable = "AGENT_PROXY_UPSTREAM"
+	// CapturedVariable is set in a run that has a network of its own.
+	CapturedVariable = "AGENT_PROXY_CAPTURED"
+)
+
+// Headers of the mutual proof between a client and the daemon.
+const (
+	NonceHeader = "X-Agentproxy-Nonce"
+	ProofHeader = "X-Agentproxy-Proof"
+)
+
+// Routes for clients that have read the endpoint record.
+const (
+	// RunPath attaches a run (POST id, pid) for as long as the connection lasts,
+	// and returns its status.Evidence (GET id).
+	RunPath = status.Prefix + "run"
+	// StopPath tells the daemon to leave (POST).
+	StopPath = status.Prefix + "stop"
+	// TrialPath returns the Trial that a canary has seen (GET trial).
+	TrialPath = status.Prefix + "canary"
+	// InheritedPath returns the Inherited of the tunnel (GET).
+	InheritedPath = status.Prefix + "inherited"
+)
+
+// Stopped is what an attached run reads when the tunnel leaves on purpose.
+const Stopped = "stopped"
+
+// DrainLimit is how long a daemon that was told to leave lets what is under way
+// come to its end.
+const DrainLimit = 5 * time.Second
+
+// How a daemon is spawned: the hidden command, and the descriptor on which it
+// says that it is ready, or why it is not.
+const (
+	SpawnedCommand = "__daemon"
+	ReadyFD        = 3
+	Ready          = "ready\n"
+)
+
+// Start is what a daemon is started with. It travels as JSON to the spawned
+// process, over a pipe: an upstream's password must appear neither in argv nor
+// in the environment.
+type Start struct {
+	Config *config.Config
+	// Dir is the state directory.
+	Dir string
+	// Key identifies the tunnel among others of the same directory, Settings its
+	// configuration before the environment had its say.
+	Key, Settings string
+	// Inherited is what the environment added to the configuration.
+	Inherited Inherited
+	// Gate applies the policy before the upstream, which has one of its own: it is
+	// the tunnel of a run that this one's runs are part of.
+	Gate bool
+	// Port is preferred, when the configuration names none: that of a crashed
+	// predecessor, which running commands still point at.
+	Port    int
+	Version string
+	// Stay switches the idle exit off (serve, egress).
+	Stay bool
+	// Listen is the address to listen at; "" is a port of 127.0.0.1. Another
+	// needs the daemon's Authorize.
+	Listen string
+}
+
+// Inherited is a proxy that the environment names, and the CA files that came with
+// it. Upstream may hold a password.
+type Inherited struct {
+	Upstream string   `json:"upstream"`
+	CAs      []string `json:"cas"`
+}
+
+// CanaryDomain is that of the origin inside the tunnel: each trial has a name of
+// its own in it, by which what happened to it is told from what happened to
+// others. It exists in the tunnel only (RFC 6761 §6.2).
+const CanaryDomain = "canary.agentproxy.test"
+
+// CanaryHost is the name of a trial, which is one label.
+func CanaryHost(trial string) string { return trial + "." + CanaryDomain }
+
+// Trial is what the canary has seen of one.
+type Trial struct {
+	// Connects counts the tunnels to it, Requests what came through them.
+	Connects int `json:"connects"`
+	Requests int `json:"requests"`
+}

@@ -1,0 +1,14 @@
+package policy
+
+import "slices"
+
+// Ports returns the ports that the allow patterns name, each once.
+func (p *Policy) Ports() []uint16 {
+	var ports []uint16
+	for _, allowed := range p.allow {
+		if allowed.port != 0 && !slices.Contains(ports, allowed.port) {
+			ports = append(ports, allowed.port)
+		}
+	}
+	return ports
+}
