@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/agentproxy/agentproxy/profiles/rules"
 	"github.com/pelletier/go-toml/v2"
 )
 
@@ -23,11 +24,15 @@ var builtIn embed.FS
 // BaseName is the profile that applies to every command.
 const BaseName = "base"
 
-// Library is where profiles are: the user's own first, then those built in.
+// Library is where profiles are: the user's own first, then those built in. It
+// may be used by several goroutines at a time.
 type Library struct {
 	places []fs.FS
 	dirs   []string // their names, for messages
+
+	mu     sync.Mutex
 	parsed map[string]*Profile
+
 	// commands are, for each place, the profiles by their commands. They are read
 	// once: a script may start a thousand. No profile is parsed for it.
 	commands func() []map[string]string
@@ -78,6 +83,8 @@ func (l *Library) Read(name string) (file string, data []byte, err error) {
 
 // Named returns the profile of that name, nil when there is none.
 func (l *Library) Named(name string) (*Profile, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if p, ok := l.parsed[name]; ok {
 		return p, nil
 	}
@@ -102,8 +109,8 @@ const GenericName = "generic"
 
 // Words are how the failures of a profile's tool read.
 type Words struct {
-	Rules []Rule  `toml:"rule"`
-	Voice Pattern `toml:"voice"`
+	Rules []rules.Rule  `toml:"rule"`
+	Voice rules.Pattern `toml:"voice"`
 }
 
 // Words returns those of the profile of that name, none when there is no such
@@ -152,6 +159,13 @@ func (l *Library) ForCommand(command string) (*Profile, error) {
 		}
 	}
 	return nil, nil
+}
+
+// ReadIndex reads which commands the profiles cover, which the first question
+// about a command would do as well. It may run beside other calls.
+func (l *Library) ReadIndex() {
+	defer func() { _ = recover() }() // whoever asks meets the panic again (sync.OnceValue)
+	l.commands()
 }
 
 // Commands are the names that profiles cover, sorted.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agentproxy/agentproxy/profiles/rules"
 	"github.com/pelletier/go-toml/v2"
 	"github.com/rogpeppe/go-internal/txtar"
 )
@@ -56,9 +57,9 @@ func head(data []byte) []byte {
 // Full is a profile with all that is in its file.
 type Full struct {
 	Profile
-	Canary   *Canary   `toml:"canary"`
-	Rules    []Rule    `toml:"rule"`
-	Examples []Example `toml:"-"`
+	Canary   *Canary         `toml:"canary"`
+	Rules    []rules.Rule    `toml:"rule"`
+	Examples []rules.Example `toml:"-"`
 }
 
 // Parse reads a profile and checks all of it. Its error is an *Error, or
@@ -73,11 +74,11 @@ func Parse(file string, data []byte) (*Full, error) {
 	var errs []error
 	for _, f := range archive.Files {
 		name, rest, _ := strings.Cut(f.Name, " ")
-		class, err := ParseClass(name)
+		class, err := rules.ParseClass(name)
 		if err != nil {
 			errs = append(errs, at(file, data, "-- "+f.Name, err))
 		}
-		full.Examples = append(full.Examples, Example{class, rest, string(f.Data)})
+		full.Examples = append(full.Examples, rules.Example{Class: class, Name: rest, Output: string(f.Data)})
 	}
 	errs = append(errs, full.check(file, data)...)
 	if len(errs) > 0 {
@@ -139,27 +140,30 @@ func (p *Full) check(file string, data []byte) []error {
 	for _, a := range p.Argv {
 		p.checkArgv(a, complain)
 	}
+	if p.Resets != nil && p.Resets.Advice == "" {
+		complain("[resets]", "what resets the environment needs advice")
+	}
 	for _, i := range p.Insecure {
 		if (i.Variable == "") == (len(i.Flags) == 0) {
 			complain("[[insecure]]", "an insecure entry has either a variable or flags")
 		}
-		checkPattern(i.Value, complain)
+		i.Value.Check(complain)
 	}
 	for _, o := range p.Overrides {
 		p.checkOverride(o, complain)
 	}
 	for i := range p.Rules {
-		p.Rules[i].check(complain)
+		p.Rules[i].Check(complain)
 	}
-	checkPattern(p.Voice, complain)
-	checkPattern(p.Version.Pattern, complain)
+	p.Voice.Check(complain)
+	p.Version.Pattern.Check(complain)
 	if p.Canary != nil {
 		p.checkCanary(complain)
 	}
 	return errs
 }
 
-func (p *Full) checkCanary(complain complainer) {
+func (p *Full) checkCanary(complain rules.Complain) {
 	c := p.Canary
 	if (len(c.Instead) > 0) != (c.Runtime != "") {
 		complain("[canary]", "what is tried instead needs a runtime, and the other way round")
@@ -174,9 +178,7 @@ func (p *Full) checkCanary(complain complainer) {
 	}
 }
 
-type complainer func(text, format string, args ...any)
-
-func (p *Full) checkEnv(e Env, complain complainer) {
+func (p *Full) checkEnv(e Env, complain rules.Complain) {
 	named := 0
 	for _, name := range []string{e.Set, e.Append, e.Prepend, e.Unset} {
 		if name != "" {
@@ -189,14 +191,14 @@ func (p *Full) checkEnv(e Env, complain complainer) {
 	case e.Reason == "":
 		complain(e.Name(), "%s needs a reason, which users read in exec --dry-run", e.Name())
 	case e.Remedy != "" && e.Remedy.Meaning() == "":
-		complain(`"`+string(e.Remedy)+`"`, "no class is called %q; there are %v", e.Remedy, Classes())
+		complain(`"`+string(e.Remedy)+`"`, "no class is called %q; there are %v", e.Remedy, rules.Classes())
 	case e.Unset != "" && e.Value != "":
 		complain(e.Name(), "%s is unset and cannot have a value", e.Name())
 	}
 	p.checkTemplate(e.Value, complain)
 }
 
-func (p *Full) checkArgv(a Argv, complain complainer) {
+func (p *Full) checkArgv(a Argv, complain rules.Complain) {
 	switch {
 	case len(a.Insert) == 0 || a.Reason == "":
 		complain("[[argv]]", "an argv entry needs insert and a reason")
@@ -208,10 +210,10 @@ func (p *Full) checkArgv(a Argv, complain complainer) {
 	for _, t := range a.Insert {
 		p.checkTemplate(t, complain)
 	}
-	checkPattern(a.UnlessMatch, complain)
+	a.UnlessMatch.Check(complain)
 }
 
-func (p *Full) checkTemplate(t Template, complain complainer) {
+func (p *Full) checkTemplate(t Template, complain rules.Complain) {
 	for _, name := range t.Names() {
 		file, ok := strings.CutPrefix(name, "file.")
 		switch {
@@ -232,7 +234,7 @@ func (p *Full) hasFile(name string) bool {
 	return false
 }
 
-func (p *Full) checkOverride(o Override, complain complainer) {
+func (p *Full) checkOverride(o Override, complain rules.Complain) {
 	switch {
 	case o.Code == "":
 		complain("[[override]]", "an override needs a code")
@@ -245,7 +247,7 @@ func (p *Full) checkOverride(o Override, complain complainer) {
 	case len(o.Env) == 0 && len(o.Argv) == 0 && o.Append == "" && o.Advice == "":
 		complain(o.Code, "%s needs env or argv that overrule it, or advice", o.Code)
 	}
-	checkPattern(o.Match, complain)
+	o.Match.Check(complain)
 	if re, err := regexp.Compile(string(o.Match)); err == nil && re.NumSubexp() != 1 {
 		complain(string(o.Match), "the match of %s needs one group, for the value", o.Code)
 	}
@@ -255,11 +257,5 @@ func (p *Full) checkOverride(o Override, complain complainer) {
 	}
 	for _, a := range o.Argv {
 		p.checkArgv(a, complain)
-	}
-}
-
-func checkPattern(pattern Pattern, complain complainer) {
-	if _, err := regexp.Compile(string(pattern)); err != nil {
-		complain(string(pattern), "%v", err)
 	}
 }

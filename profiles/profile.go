@@ -7,6 +7,13 @@
 // there is no list.
 package profiles
 
+import (
+	"slices"
+	"strings"
+
+	"github.com/agentproxy/agentproxy/profiles/rules"
+)
+
 // Profile is what one tool needs, and how its failures read.
 type Profile struct {
 	// Name is the file's, without its ending.
@@ -27,6 +34,9 @@ type Profile struct {
 	// Leaf is true for a tool that starts nothing but what its profile covers.
 	// Entries that are "wide" are left out for it.
 	Leaf bool `toml:"leaf"`
+	// LeafArgs are the subcommands that Leaf holds for, all when there are none:
+	// the others may start anything, by an alias or a hook.
+	LeafArgs []string `toml:"leaf_args"`
 	// Interactive is true for what people sit in front of: on a terminal exec
 	// leaves it to itself, unread.
 	Interactive bool `toml:"interactive"`
@@ -37,10 +47,12 @@ type Profile struct {
 	Note string `toml:"note"`
 	// Voice is how the tool's own lines read, by which its output is known for
 	// its own where the command is not: '^curl: \(\d+\)'.
-	Voice Pattern `toml:"voice"`
+	Voice rules.Pattern `toml:"voice"`
 	// Idempotent are the subcommands that may be run again after a failure.
 	Idempotent []string `toml:"idempotent"`
 
+	// Resets is set for a tool that starts others without their environment.
+	Resets    *Resets    `toml:"resets"`
 	Version   Probe      `toml:"version"`
 	Inner     *Inner     `toml:"inner"`
 	Container *Container `toml:"container"`
@@ -51,13 +63,47 @@ type Profile struct {
 	Overrides []Override `toml:"override"`
 }
 
+// Resets says that a tool takes away the environment of what it starts, and with it
+// what the run was given.
+type Resets struct {
+	// Flags make it do so; without any it does so always. Unless are flags that
+	// keep it from it.
+	Flags  []string `toml:"flags"`
+	Unless []string `toml:"unless"`
+	// Advice is what to type instead, said when what it started has failed.
+	Advice string `toml:"advice"`
+}
+
+// By reports whether the tool does so with these arguments.
+func (r *Resets) By(args []string) bool {
+	given := func(flags []string) bool {
+		return slices.ContainsFunc(args, func(arg string) bool {
+			return slices.ContainsFunc(flags, func(flag string) bool { return hasFlag(arg, flag) })
+		})
+	}
+	return !given(r.Unless) && (len(r.Flags) == 0 || given(r.Flags))
+}
+
+// hasFlag reports whether an argument is a flag, with a value or not, or a cluster
+// of single letters with it.
+func hasFlag(arg, flag string) bool {
+	long := strings.HasPrefix(flag, "--")
+	switch {
+	case arg == flag, long && strings.HasPrefix(arg, flag+"="):
+		return true
+	case long || len(flag) != 2 || strings.HasPrefix(arg, "--") || !strings.HasPrefix(arg, "-"):
+		return false
+	}
+	return strings.Contains(arg[1:], flag[1:])
+}
+
 // Probe is how a tool tells its version.
 type Probe struct {
 	// Args make the tool print it, --version when empty.
 	Args []string `toml:"args"`
 	// Pattern finds it, in its first group; the first number with a dot when
 	// empty.
-	Pattern Pattern `toml:"pattern"`
+	Pattern rules.Pattern `toml:"pattern"`
 	// Command is the program that is asked, the tool itself when empty.
 	Command string `toml:"command"`
 }
@@ -70,12 +116,18 @@ type Where struct {
 	Of   string    `toml:"of"`
 	// Args are subcommands, one of which is the first argument that is no flag.
 	Args []string `toml:"args"`
+	// Program are names of programs, one of which the command is a link to: what
+	// wget is where it is BusyBox's.
+	Program []string `toml:"program"`
+	// Without are words that no argument of the command line, or of the tool's,
+	// may have in it.
+	Without []string `toml:"without"`
 	// Project are files, one of which exists in the nearest directories
 	// upwards of the working directory or of the tool's own script.
 	Project []string `toml:"project"`
 	// Remedy is a class of failure: the entry is wanted only where the tool has
 	// failed so, and is tried then.
-	Remedy Class `toml:"remedy"`
+	Remedy rules.Class `toml:"remedy"`
 	// Wide is true for what costs or disturbs, and is only wanted where
 	// anything may be started.
 	Wide bool `toml:"wide"`
@@ -97,6 +149,8 @@ type Env struct {
 	Separator string `toml:"separator"`
 	// Keep leaves a value of the user's as it is.
 	Keep bool `toml:"keep"`
+	// Given edits only a variable that the user has set.
+	Given bool `toml:"given"`
 	// Unless leaves a value of the user's that holds this text as it is, also
 	// where one of the variables of UnlessIn holds it: a JVM reads several, and
 	// ours would win over theirs.
@@ -129,8 +183,8 @@ type Argv struct {
 	UnlessIn []string `toml:"unless_in"`
 	// UnlessMatch is the same for an argument of any form: one that names a
 	// loopback address, say.
-	UnlessMatch Pattern `toml:"unless_match"`
-	Reason      string  `toml:"reason"`
+	UnlessMatch rules.Pattern `toml:"unless_match"`
+	Reason      string        `toml:"reason"`
 	Where
 }
 
@@ -151,8 +205,8 @@ type File struct {
 type Insecure struct {
 	Variable string `toml:"variable"`
 	// Value is what the variable must hold for it; anything when empty.
-	Value Pattern  `toml:"value"`
-	Flags []string `toml:"flags"`
+	Value rules.Pattern `toml:"value"`
+	Flags []string      `toml:"flags"`
 }
 
 // Override is a setting of the user's, in one of the tool's files or among the
@@ -170,7 +224,7 @@ type Override struct {
 	Append    Template `toml:"append"`
 	Reason    string   `toml:"reason"`
 	// Match finds the setting; its first group is the value.
-	Match Pattern `toml:"match"`
+	Match rules.Pattern `toml:"match"`
 	// Is says what the setting does: "proxy", "ca", "insecure" or "other".
 	Is string `toml:"is"`
 	// Env and Argv overrule the setting for the run, where the tool allows it

@@ -1,14 +1,13 @@
 package profiles
 
 import (
-	"maps"
 	"strings"
 )
 
 // Template is a text with names of facts in braces, such as "{bundle}".
 type Template string
 
-// Facts are what templates may name, beside {file.NAME} for a file of the same
+// factNames are what templates may name, beside {file.NAME} for a file of the same
 // profile.
 var factNames = map[string]string{
 	"url":             "the tunnel's URL",
@@ -18,10 +17,13 @@ var factNames = map[string]string{
 	"ca":              "our certificate alone, for variables that add to a tool's roots",
 	"bundle":          "the merged roots, for variables that replace them",
 	"no_proxy":        "what bypasses the tunnel, as NO_PROXY",
+	"config":          "the configuration file, when one was named",
+	"upstream":        "the proxy that the environment named, when one did",
 	"non_proxy_hosts": "the same as Java's http.nonProxyHosts",
 	"java_store":      "the JVM truststore",
 	"java_password":   "its password",
 	"run":             "the run's identity",
+	"captured":        "1 when the command gets a network of its own",
 	"preload.node":    "the hook for Node.js, a file",
 	"preload.python":  "the hook for Python, a directory",
 	"preload.ruby":    "the hook for Ruby, a file",
@@ -34,9 +36,6 @@ var factNames = map[string]string{
 	"chromium.home":   "a home directory whose NSS database trusts the CA",
 	"firefox.profile": "a new Firefox profile that trusts the CA",
 }
-
-// FactNames returns the names that templates may hold, with what they are.
-func FactNames() map[string]string { return maps.Clone(factNames) }
 
 // Names returns the facts that the template names.
 func (t Template) Names() []string {

@@ -54,10 +54,10 @@ func (c *Condition) UnmarshalText(text []byte) error {
 // String returns the condition as it was written.
 func (c Condition) String() string { return c.text }
 
-// IsZero tells that there is no condition.
+// IsZero reports whether there is no condition.
 func (c Condition) IsZero() bool { return len(c.alternatives) == 0 }
 
-// Holds tells whether a version such as "20.11.1" meets the condition. An
+// Holds reports whether a version such as "20.11.1" meets the condition. An
 // unknown version, "", meets none but the empty one.
 func (c Condition) Holds(version string) bool {
 	if c.IsZero() {

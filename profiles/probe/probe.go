@@ -1,4 +1,4 @@
-// Package probe looks at the machine for a survey: where programs are, what
+// Package probe looks at the machine for a detection: where programs are, what
 // files hold, and which versions programs have. A program is asked for its
 // version once; the answer is remembered by its path, size and time.
 package probe
@@ -11,12 +11,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/detect"
 )
 
-// Machine answers a survey's questions. It serves one command line; it is not
+// Machine answers a detection's questions. It serves one command line; it is not
 // for concurrent use.
 type Machine struct {
 	environ []string
@@ -34,16 +36,18 @@ type answer struct {
 }
 
 // Open returns the machine as a command with this environment sees it. memory
-// is the file of remembered versions.
+// is the file of remembered versions, in a directory that nobody else can write
+// to; "" remembers nothing.
 func Open(environ []string, memory string) *Machine {
 	return &Machine{environ: environ, memory: memory, paths: map[string]string{}}
 }
 
-// World is what a survey asks. home may be empty.
-func (m *Machine) World(home, dir string) profiles.World {
-	return profiles.World{
+// System is what a detection asks, until ctx ends. home may be empty.
+func (m *Machine) System(ctx context.Context, home, dir string) detect.System {
+	return detect.System{
 		Environ: m.environ, Home: home, Dir: dir,
-		LookPath: m.lookPath, Exists: exists, ReadFile: readBeginning, Version: m.version,
+		LookPath: m.lookPath, Exists: exists, Follow: follow, ReadFile: readBeginning,
+		Version: func(program string, p profiles.Probe) string { return m.version(ctx, program, p) },
 	}
 }
 
@@ -69,11 +73,19 @@ func exists(path string) bool {
 	return err == nil
 }
 
+func follow(path string) string {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return path
+	}
+	return real
+}
+
 // beginning is how much of a file is read.
 const beginning = 64 << 10
 
 func readBeginning(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe of that name is no reason to wait
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +114,7 @@ func Versions(memory string) map[string]string {
 	return versions
 }
 
-func (m *Machine) version(program string, p profiles.Probe) string {
+func (m *Machine) version(ctx context.Context, program string, p profiles.Probe) string {
 	info, err := os.Stat(program)
 	if err != nil {
 		return ""
@@ -114,22 +126,22 @@ func (m *Machine) version(program string, p profiles.Probe) string {
 	if old, ok := m.known[program]; ok && old.Size == a.Size && old.Time == a.Time {
 		return old.Version
 	}
-	a.Version = ask(program, p, m.environ)
+	a.Version = ask(ctx, program, p, m.environ)
 	m.known[program] = a
 	m.changed = true
 	return a.Version
 }
 
-// patience is how long a program may take to tell its version.
-const patience = 10 * time.Second
+// versionTimeout is how long a program may take to tell its version.
+const versionTimeout = 10 * time.Second
 
 // ask runs a program for its version, away from the project and the terminal.
-func ask(program string, p profiles.Probe, environ []string) string {
+func ask(ctx context.Context, program string, p profiles.Probe, environ []string) string {
 	args := p.Args
 	if len(args) == 0 {
 		args = []string{"--version"}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env, cmd.Dir = environ, "/"
@@ -141,7 +153,7 @@ func ask(program string, p profiles.Probe, environ []string) string {
 // Save remembers what was learned. A failure costs only time: the programs are
 // asked again.
 func (m *Machine) Save() {
-	if !m.changed {
+	if !m.changed || m.memory == "" {
 		return
 	}
 	data, err := json.Marshal(m.known)

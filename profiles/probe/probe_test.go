@@ -23,7 +23,7 @@ func TestVersionOfLinks(t *testing.T) {
 		}
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-	world := Open(os.Environ(), "").World("", dir)
+	world := Open(os.Environ(), "").System(t.Context(), "", dir)
 	for name, want := range map[string][2]string{"cargo": {"cargo", "1.95.0"}, "rustup": {"rustup", "9.9.9"}, "python3": {"python3.13", "9.9.9"}} {
 		path := world.LookPath(name)
 		if version := world.Version(path, profiles.Probe{}); filepath.Base(path) != want[0] || version != want[1] {

@@ -1,4 +1,4 @@
-package profiles
+package rules
 
 import "fmt"
 
@@ -51,7 +51,7 @@ func Classes() []Class {
 	return all
 }
 
-// Final tells that a failure of this class is never retried, only reported.
+// Final reports whether a failure of this class is never retried, only reported.
 func (c Class) Final() bool { return c.row().Final }
 
 // Meaning says in a few words what the class stands for, "" for none of them.

@@ -1,4 +1,4 @@
-package profiles
+package rules
 
 import (
 	"maps"
@@ -22,7 +22,7 @@ var phrases = map[string]string{
 		`|Verbindungsaufbau abgelehnt|Connexion refus|Conexi.{1,2}n rehusada|Connessione rifiutata|Conex.{1,2}o recusada|接続を拒否|拒绝连接|отказано в соединении|в соединении отказано)`,
 	"unresolved": `(?i:could ?n.t resolve host|could not resolve (?:host|address|name\b|'|")|unable to resolve (?:host|address|name|server|')|cannot resolve (?:host|address|name\b|')|failed to resolve (?:host|address|name\b|')|name or service not known|name does not resolve|temporary failure in name resolution|temporary failure resolving` +
 		`|nodename nor servname|no such host|host not found|(?-i:ENOTFOUND)|(?-i:EAI_AGAIN)|UnknownHostException|unknown host:? '?[\w-]+(?:\.[\w-]+)+|unknown host \(|getaddrinfo failed|failed to lookup address|\bdns error\b|NameResolutionError|nxdomain|server misbehaving` +
-		`|ERR_NAME_NOT_RESOLVED|no address associated with|name resolution failed|DNS lookup failed|\bUnknownHostName\b|could not lookup|failed to look up host|remote name could not be resolved|DNSResolveFailed|UnresolvedAddress|lookup \S+ on \S+: .*?timeout` +
+		`|ERR_NAME_NOT_RESOLVED|no address associated with|name resolution failed|DNS lookup failed|\bUnknownHostName\b|could not lookup|failed to look up host|remote name could not be resolved|DNSResolveFailed|UnresolvedAddress|lookup \S+ on \S+: .*?timeout|unable to locate remote host|failed to get an IP address for|no address for \S+ \(Resolv|\bhost [\w-]+(?:\.[\w-]+)+ not found|\b595 No such device or address|IO::Socket::IP configuration failed` +
 		`|Der Name oder der Dienst ist nicht bekannt|Nom ou service inconnu|Nombre o servicio desconocido|Nome o servizio sconosciuto|Nome ou servi.{1,2}o desconhecido|名前またはサービス|未知的名称或服务|Имя или служба не известны` +
 		`|Tempor.{1,2}rer Fehler bei der Namensaufl|Échec temporaire dans la résolution|Fallo temporal en la resoluci)`,
 	// curl's words for refused and for timed out alike are in neither.
@@ -38,9 +38,6 @@ var phrases = map[string]string{
 		`|host ?name mismatch|name mismatch|doesn.t match '|bad_cert,\s*hostname_check_failed|host ?name ['"‘].*?(?:does ?n.t|does not) match|(?:does ?n.t|does not) match (?:target |requested )?host ?name|(?:does ?n.t|does not) match the expected|did not match expected CN|different hostname|ALTNAME_INVALID|certificate's altnames|alternative certificate subject name|alternative names? (?:does|do|did|match)|no name matching|no subject alternative (?:DNS )?names? |hostname .+? not verified|NotValidForName|\[NameMismatch|rejected: \[(?:Expired|InFuture)|hostname verification failed|match any of the subject alternative|not valid for (?:name|any names)|is valid for .+?, not|any IP SANs|CERT_COMMON_NAME_INVALID|RemoteCertificateNameMismatch|BAD_CERT_DOMAIN|SEC_E_WRONG_PRINCIPAL` +
 		`|Authority Key Identifier|does not include key usage|not marked critical|key usage does not|invalid CA certificate|is not a CA certificate|keyCertSign|key too small|md too weak|legacy Common Name|certificate has been revoked|certificate revoked|CERT_REVOKED|unable to check revocation|revocation (?:status|check|server|list).*?(?:fail|offline|unknown|unavailable)|REUSED_ISSUER_AND_SERIAL)`,
 }
-
-// Phrases returns what patterns may name in braces, with what it stands for.
-func Phrases() map[string]string { return maps.Clone(phrases) }
 
 func phraseNames() []string {
 	var names []string

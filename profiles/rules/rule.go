@@ -1,8 +1,11 @@
-package profiles
+// Package rules is how failures read: the closed set of classes, and the rules by
+// which a line of output is given one.
+package rules
 
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -18,7 +21,7 @@ import (
 type Rule struct {
 	Class Class `toml:"class"`
 	// Match is what the line says. Beside RE2 it may hold phrases in braces,
-	// such as {refused} or {url}; see Phrases. It needs a word of seven letters
+	// such as {refused} or {url}; see phrases.go. It needs a word of seven letters
 	// at least that stands in every match, by which lines are found quickly.
 	// A rule without a match is advice for its class, however that was found.
 	Match Pattern `toml:"match"`
@@ -76,7 +79,7 @@ type Pattern string
 
 var compiled sync.Map // string → *regexp.Regexp
 
-// Regexp compiles the pattern; that it can be compiled is known from Parse.
+// Regexp compiles the pattern; that it can be is known from Check.
 func (p Pattern) Regexp() *regexp.Regexp { return compile(p, "") }
 
 // LineRegexp is the same where ^ and $ are the ends of any line of a text.
@@ -108,8 +111,11 @@ func (p Pattern) expand() string {
 	})
 }
 
-// check finds what contradicts itself in a rule.
-func (r *Rule) check(complain complainer) {
+// Complain is told what is wrong with a rule, and of which text.
+type Complain func(text, format string, args ...any)
+
+// Check finds what contradicts itself in a rule.
+func (r *Rule) Check(complain Complain) {
 	switch {
 	case r.Class == "" && !r.Container:
 		complain("[[rule]]", "a rule needs a class, or container = true")
@@ -117,9 +123,9 @@ func (r *Rule) check(complain complainer) {
 		complain("[[rule]]", "a rule needs a match, or a class and a fix for it")
 	case r.Success && r.Class != None:
 		complain(`"`+string(r.Class)+`"`, "success is of the class none")
-	case r.Host != "" && r.Host != "local" && r.Host != "remote":
+	case !slices.Contains([]string{"", "local", "remote"}, r.Host):
 		complain(`"`+r.Host+`"`, "host is local or remote, not %q", r.Host)
-	case r.Port != "" && r.Port != "web" && r.Port != "other" && r.Port != "service" && r.Port != "odd":
+	case !slices.Contains([]string{"", "web", "other", "service", "odd"}, r.Port):
 		complain(`"`+r.Port+`"`, "port is web, other, service or odd, not %q", r.Port)
 	case r.Confidence < 0 || r.Confidence > 100:
 		complain("confidence", "the confidence is from 1 to 100, not %d", r.Confidence)
@@ -132,7 +138,7 @@ func (r *Rule) check(complain complainer) {
 	r.checkPatterns(complain)
 }
 
-func (r *Rule) checkPatterns(complain complainer) {
+func (r *Rule) checkPatterns(complain Complain) {
 	for _, p := range []Pattern{r.Match, r.Unless, r.Near, r.UnlessNear} {
 		for _, name := range phrasePlace().FindAllString(string(p), -1) {
 			if _, ok := phrases[name[1:len(name)-1]]; !ok {
@@ -153,13 +159,20 @@ func (r *Rule) checkPatterns(complain complainer) {
 			complain(string(r.Match), "%s = %q needs a group %q in the match", limit.group, limit.value, limit.group)
 		}
 	}
-	if r.Searched() && len(r.Literals()) == 0 {
-		complain(string(r.Match), "%v", fmt.Errorf("the match needs a word of %d letters or more that stands in everything it matches", MinAnchor))
+	if r.Searched() && len(r.RequiredWords()) == 0 {
+		complain(string(r.Match), "%v", fmt.Errorf("the match needs a word of %d letters or more that stands in everything it matches", MinKeyword))
 	}
 }
 
-// Searched tells that lines are looked for with the rule; others are only held
+// Searched reports whether lines are looked for with the rule; others are only held
 // against lines that have been found.
 func (r *Rule) Searched() bool {
 	return r.Match != "" && (r.Class != None || r.Success)
+}
+
+// Check complains when the pattern is no regular expression.
+func (p Pattern) Check(complain Complain) {
+	if _, err := regexp.Compile(string(p)); err != nil {
+		complain(string(p), "%v", err)
+	}
 }

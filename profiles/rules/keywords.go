@@ -1,4 +1,4 @@
-package profiles
+package rules
 
 import (
 	"regexp/syntax"
@@ -7,13 +7,13 @@ import (
 	"sync"
 )
 
-// MinAnchor is how short a word may be by which lines are found.
-const MinAnchor = 7
+// MinKeyword is how short a word may be by which lines are found.
+const MinKeyword = 7
 
-// Literals returns strings, one of which stands in every text that the rule
+// RequiredWords returns strings, one of which stands in every text that the rule
 // matches, in lower case. There are none when the match has none that are long
 // enough to be of use.
-func (r *Rule) Literals() []string {
+func (r *Rule) RequiredWords() []string {
 	re, err := syntax.Parse(r.Match.expand(), syntax.Perl)
 	if err != nil {
 		return nil
@@ -24,11 +24,11 @@ func (r *Rule) Literals() []string {
 	return slices.Compact(found.best)
 }
 
-// Anchors returns one word of each literal: a phrase is found by it, too, where
+// Keywords returns one word of each text: a phrase is found by it, too, where
 // a tool wraps it. Quotes are there also as logs escape them.
-func Anchors(literals []string) []string {
+func Keywords(texts []string) []string {
 	var words []string
-	for _, text := range literals {
+	for _, text := range texts {
 		word := bestWord(text)
 		words = append(words, word, strings.ReplaceAll(word, `"`, `\"`))
 	}
@@ -54,7 +54,7 @@ func (t *texts) close() {
 	}
 }
 
-// offer takes the alternatives where they make better anchors.
+// offer takes the alternatives where they make better keywords.
 func (t *texts) offer(alternatives []string) {
 	if worth(alternatives) > worth(t.best) {
 		t.best = alternatives
@@ -158,7 +158,7 @@ func alternatives(subs []*syntax.Regexp) texts {
 	return all
 }
 
-// worth is how good the alternatives are as anchors: as the worst of them.
+// worth is how good the alternatives are as keywords: as the worst of them.
 func worth(alternatives []string) int {
 	if len(alternatives) == 0 {
 		return 0
@@ -166,7 +166,7 @@ func worth(alternatives []string) int {
 	least := 1 << 10
 	for _, text := range alternatives {
 		word := bestWord(text)
-		if len(word) < MinAnchor {
+		if len(word) < MinKeyword {
 			return 0
 		}
 		if strings.Contains(strings.TrimSpace(word), " ") {
@@ -182,11 +182,11 @@ func worth(alternatives []string) int {
 // "code 405".
 func bestWord(text string) string {
 	best, most := "", 0
-	if len(text) >= MinAnchor {
-		best, most = text, min(len(text), 2*MinAnchor)
+	if len(text) >= MinKeyword {
+		best, most = text, min(len(text), 2*MinKeyword)
 	}
 	for _, word := range strings.Fields(text) {
-		if w := wordWorth(word); len(word) >= MinAnchor && w > most {
+		if w := wordWorth(word); len(word) >= MinKeyword && w > most {
 			best, most = word, w
 		}
 	}
@@ -196,9 +196,9 @@ func bestWord(text string) string {
 // wordWorth is a word's length, less for one that any log is full of.
 func wordWorth(word string) int {
 	if commonWords()[strings.Trim(word, `:,.;"'()[]`)] {
-		return MinAnchor
+		return MinKeyword
 	}
-	return len(word) + MinAnchor
+	return len(word) + MinKeyword
 }
 
 var commonWords = sync.OnceValue(func() map[string]bool {

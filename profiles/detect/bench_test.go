@@ -1,16 +1,18 @@
-package profiles
+package detect
 
 import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/agentproxy/agentproxy/profiles"
 )
 
 // Finding the profiles of a command is on the path of every exec; a script may
 // name a thousand commands.
 func BenchmarkForCommand(b *testing.B) {
 	for b.Loop() {
-		if _, err := Open("").ForCommand("unknown-1.2"); err != nil {
+		if _, err := profiles.Open("").ForCommand("unknown-1.2"); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -23,7 +25,7 @@ func BenchmarkSurveyOfLongScript(b *testing.B) {
 	}
 	w := machine(nil, map[string]string{"/home/p/configure": script.String()})
 	for b.Loop() {
-		if _, err := Open("").Survey([]string{"sh", "configure"}, w); err != nil {
+		if _, err := Command(profiles.Open(""), []string{"sh", "configure"}, w); err != nil {
 			b.Fatal(err)
 		}
 	}
