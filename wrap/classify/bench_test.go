@@ -41,17 +41,17 @@ func BenchmarkFile(b *testing.B) {
 
 func benchmark(b *testing.B, log []byte) {
 	o := known(b)
-	rules := rulesOf(b, o)
+	set := rulesOf(b, o)
 	defer perCPU(b, len(log))()
 	for b.Loop() {
 		c := New(o)
-		c.use(rules)
+		c.use(set)
 		for rest := log; len(rest) > 0; {
 			n := min(32<<10, len(rest))
 			c.View(1, rest[:n])
 			rest = rest[n:]
 		}
-		if _, err := c.Verdict(Status{}); err != nil {
+		if _, err := c.Result(Status{}); err != nil {
 			b.Fatal(err)
 		}
 	}

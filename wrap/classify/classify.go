@@ -9,7 +9,7 @@
 //	rules     → the surest rule that matches it, and the line to quote
 //	evidence  → what was found where, bounded however long the output is
 //
-// Verdict weighs the evidence with what else is known. It costs memory that
+// Result weighs the evidence with what else is known. It costs memory that
 // does not grow with the output, and nothing at all before output arrives.
 package classify
 
@@ -37,7 +37,7 @@ type Classifier struct {
 	rules    *ruleSet
 	err      error
 	streams  [2]*grep
-	watch    *watch
+	budget   *budget
 	evidence evidence
 }
 
@@ -63,21 +63,21 @@ func (c *Classifier) ready() bool {
 	if c.rules != nil || c.err != nil {
 		return c.err == nil
 	}
-	rules, err := newRuleSet(c.options)
+	set, err := newRuleSet(c.options)
 	if err != nil {
 		c.err = err
 		return false
 	}
-	c.use(rules)
+	c.use(set)
 	return true
 }
 
-func (c *Classifier) use(rules *ruleSet) {
-	c.rules = rules
-	c.watch = newWatch(rules.anchors)
+func (c *Classifier) use(set *ruleSet) {
+	c.rules = set
+	c.budget = newBudget(set.keywords)
 	for i := range c.streams {
 		w := &window{judge: c.judge}
-		c.streams[i] = newGrep(rules.filter, w.add, w.end)
+		c.streams[i] = newGrep(set.filter, w.add, w.end)
 	}
 }
 
@@ -92,10 +92,10 @@ func (c *Classifier) flush() {
 // all words were looked for.
 func (c *Classifier) finish() {
 	c.flush()
-	if !c.watch.tired {
+	if !c.budget.spent {
 		return
 	}
-	c.watch = newWatch(c.rules.anchors)
+	c.budget = newBudget(c.rules.keywords)
 	for _, s := range c.streams {
 		w := &window{judge: c.judge}
 		again := newGrep(c.rules.filter, w.add, w.end)
@@ -110,7 +110,7 @@ func (c *Classifier) judge(around []line, at int) {
 	c.evidence.at++
 	near := lazy(func() string {
 		text := surroundings(around)
-		c.watch.work += len(text)
+		c.budget.work += len(text)
 		return text
 	})
 	text := excerpt(readable(around[at].text), c.rules.filter)
@@ -126,10 +126,10 @@ func (c *Classifier) judge(around []line, at int) {
 		}
 	}
 	if ok {
-		c.evidence.add(best, text, near)
+		c.evidence.add(best, text, around[at].text, near)
 	}
-	if c.watch.called(c.rules.anchorsIn(text), ok) {
-		filter := c.watch.filter()
+	if c.budget.called(c.rules.keywordsIn(text), ok) {
+		filter := c.budget.filter()
 		for _, s := range c.streams {
 			s.filter = filter
 		}
@@ -140,7 +140,7 @@ func (c *Classifier) judge(around []line, at int) {
 // of containers, are noted.
 func (c *Classifier) surest(text string, near func() string) (match, bool) {
 	for _, i := range c.rules.called(text) {
-		c.watch.work += len(text)
+		c.budget.work += len(text)
 		m, ok := c.rules.rules[i].holds(text, near)
 		switch {
 		case !ok:
@@ -157,7 +157,7 @@ func (c *Classifier) surest(text string, near func() string) (match, bool) {
 
 func (c *Classifier) quoted(l line, near func() string) bool {
 	text := l.text[:min(len(l.text), longestText)]
-	c.watch.work += len(text) * len(c.rules.quoting)
+	c.budget.work += len(text) * len(c.rules.quoting)
 	return c.rules.quoted(text, near)
 }
 

@@ -11,11 +11,13 @@ import (
 	"testing"
 
 	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/rules"
 )
 
 // sample is a real output, and what was wrong when it was printed.
 type sample struct {
-	ID, Class, Secondary, Tool, Command, Text string
+	ID, Class, Secondary, Tool, Kind, Command, Text string
+	Round                                           int
 }
 
 func samples(t testing.TB, file string) []sample {
@@ -58,12 +60,12 @@ var rulesOf = func() func(testing.TB, Options) *ruleSet {
 	}
 }()
 
-func verdictOf(t testing.TB, o Options, text string, status Status) Verdict {
+func resultOf(t testing.TB, o Options, text string, status Status) Result {
 	t.Helper()
 	c := New(o)
 	c.use(rulesOf(t, o))
 	c.View(1, []byte(text))
-	v, err := c.Verdict(status)
+	v, err := c.Result(status)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,8 +73,8 @@ func verdictOf(t testing.TB, o Options, text string, status Status) Verdict {
 }
 
 // label is a verdict as the samples are labelled: there a container is a class.
-func label(v Verdict) string {
-	if v.Container && v.Class != profiles.None {
+func label(v Result) string {
+	if v.Container && v.Class != rules.None {
 		return "container"
 	}
 	return string(v.Class)
@@ -91,7 +93,7 @@ func TestCorpus(t *testing.T) {
 	var folds [3]confusion
 	flagged, benign := 0, 0
 	for _, s := range samples(t, "testdata/dev.jsonl") {
-		v := verdictOf(t, o, s.Text, Status{})
+		v := resultOf(t, o, s.Text, Status{})
 		got := label(v)
 		table.count(s.Class, got)
 		i := fold(s.Tool)
@@ -124,7 +126,7 @@ func TestCorpus(t *testing.T) {
 func TestHard(t *testing.T) {
 	o := known(t)
 	for _, s := range samples(t, "testdata/hard.jsonl") {
-		v := verdictOf(t, o, s.Text, Status{})
+		v := resultOf(t, o, s.Text, Status{})
 		got := label(v)
 		t.Logf("%s (%s, %s): %s, unclear %v", s.ID, s.Tool, s.Class, got, v.Unclear)
 		if got != "none" && got != s.Class {
@@ -133,7 +135,7 @@ func TestHard(t *testing.T) {
 	}
 }
 
-func findings(v Verdict) string {
+func findings(v Result) string {
 	var b strings.Builder
 	for _, f := range v.Findings {
 		fmt.Fprintf(&b, "[%s %.2f %s %q] ", f.Class, f.Confidence, f.Tool, f.Line)
@@ -153,7 +155,7 @@ func (c confusion) count(want, got string) {
 
 func (c confusion) classes() []string {
 	var names []string
-	for _, class := range append(profiles.Classes(), "container") {
+	for _, class := range append(rules.Classes(), "container") {
 		if c[string(class)] != nil {
 			names = append(names, string(class))
 		}

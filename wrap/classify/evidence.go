@@ -2,11 +2,9 @@ package classify
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
-	"sync"
 
-	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/rules"
 )
 
 // maxMarks is how many different things are remembered.
@@ -19,8 +17,11 @@ const longestAround = 4 << 10
 type mark struct {
 	match
 	line   string // quoted
+	raw    string // the line as it was found
 	around string // what stood around it, as far as it is kept
 	last   int    // when
+	// closing is true when it is known to be the last word.
+	closing bool
 }
 
 // evidence is what was found so far.
@@ -33,11 +34,9 @@ type evidence struct {
 
 // add notes what a rule found. The last of several alike is quoted, for
 // failures that decide are told last.
-func (e *evidence) add(m match, text string, near func() string) {
+func (e *evidence) add(m match, text, raw string, near func() string) {
 	if m.host == "" {
-		if m.host = nearestHost(text); m.host == "" {
-			m.host = nearestHost(near())
-		}
+		m.host = nearestHost(text)
 	}
 	i := slices.IndexFunc(e.marks, func(old *mark) bool { return old.Rule == m.Rule && old.host == m.host })
 	if i < 0 {
@@ -46,7 +45,7 @@ func (e *evidence) add(m match, text string, near func() string) {
 		i = len(e.marks) - 1
 	}
 	old := e.marks[i]
-	old.match, old.line, old.last = m, quote(text, m.from, m.to), e.at
+	old.match, old.line, old.raw, old.last = m, quote(text, m.from, m.to), raw, e.at
 	old.around = near()[:min(len(near()), longestAround)]
 }
 
@@ -78,9 +77,7 @@ func (e *evidence) standing() []*mark {
 }
 
 // warning is how a line begins, or what it says, that need not be the end.
-var warning = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)\bwarn(?:ing)?\b|\bretry|\bretries\b|will try again|attempt \d`)
-})
+var warning = pattern(`(?i)\bwarn(?:ing)?\b|\bretry|\bretries\b|will try again|attempt \d`)
 
 // failed are the marks of a command that is known to have failed: what it told
 // before some success stands, unless it was no more than a warning.
@@ -116,9 +113,9 @@ func decisive(marks []*mark) {
 }
 
 // classOf returns the class of the decisive mark.
-func classOf(marks []*mark) profiles.Class {
+func classOf(marks []*mark) rules.Class {
 	if len(marks) == 0 {
-		return profiles.None
+		return rules.None
 	}
 	return marks[0].Class
 }

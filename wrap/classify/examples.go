@@ -10,16 +10,16 @@ import (
 // generic ones.
 func CheckExamples(library *profiles.Library, p *profiles.Full) []error {
 	options := Options{Library: library, Own: p, Tool: p.Name}
-	rules, err := newRuleSet(options)
+	set, err := newRuleSet(options)
 	if err != nil {
 		return []error{err}
 	}
 	var errs []error
 	for _, e := range p.Examples {
 		c := New(options)
-		c.use(rules)
+		c.use(set)
 		c.View(1, []byte(e.Output))
-		v, err := c.Verdict(Status{})
+		v, err := c.Result(Status{})
 		if err != nil {
 			return append(errs, err)
 		}

@@ -7,7 +7,7 @@ import (
 	"github.com/agentproxy/agentproxy/wrap/term"
 )
 
-// How many lines around one with an anchor are looked at, too.
+// How many lines around one with an keyword are looked at, too.
 const (
 	linesBefore = 10
 	linesAfter  = 16
@@ -16,23 +16,24 @@ const (
 const (
 	// longestLine is where an endless line is cut, in bytes.
 	longestLine = 64 << 10
-	// longestContext is how much of a line without an anchor is kept.
+	// longestContext is how much of a line without an keyword is kept.
 	longestContext = 2 << 10
 	// tailSize is how much of the end is kept, in bytes.
 	tailSize = 64 << 10
 )
 
-// grep passes the lines of one stream on that hold an anchor, and those around
+// grep passes the lines of one stream on that hold an keyword, and those around
 // them, as grep -C does. All others cost no more than the search. How the bytes
 // were cut into pieces makes no difference.
 type grep struct {
 	filter *prefilter
 	// line gets a line as a person would read it; it is lent.
 	line func(text []byte, hot bool)
-	// gap tells that lines were left out.
+	// gap reports whether lines were left out.
 	gap func()
 
 	tail    []byte   // the end of the stream, as written
+	size    int      // of the stream, in bytes
 	partial []byte   // the line under way
 	recent  [][]byte // the last lines that were left out, linesBefore at most
 	skipped bool     // there were more before these
@@ -90,6 +91,7 @@ func (g *grep) close() {
 }
 
 func (g *grep) keepTail(data []byte) {
+	g.size += len(data)
 	data = data[max(0, len(data)-tailSize):]
 	if len(g.tail)+len(data) > 4*tailSize {
 		g.tail = append(g.tail[:0], g.tail[len(g.tail)-tailSize:]...)
@@ -130,7 +132,7 @@ func (g *grep) block(b []byte) {
 	}
 }
 
-// pass hands a line on, and wants those behind it if it holds an anchor.
+// pass hands a line on, and wants those behind it if it holds an keyword.
 func (g *grep) pass(raw []byte) {
 	g.hot = g.filter.next(raw, 0) >= 0
 	if g.hot {

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/rules"
 )
 
 // A third of the tools is held out, with every rule that is of use to samples of
@@ -14,12 +14,12 @@ import (
 func TestHeldOut(t *testing.T) {
 	o := known(t)
 	all := samples(t, "testdata/dev.jsonl")
-	used := map[*profiles.Rule]map[int]bool{} // in which thirds a rule was of use
+	used := map[*rules.Rule]map[int]bool{} // in which thirds a rule was of use
 	for _, s := range all {
 		c := New(o)
 		c.use(rulesOf(t, o))
 		c.View(1, []byte(s.Text))
-		if _, err := c.Verdict(Status{}); err != nil {
+		if _, err := c.Result(Status{}); err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range c.evidence.marks {
@@ -31,16 +31,16 @@ func TestHeldOut(t *testing.T) {
 	}
 	sum := 0.0
 	for third := range 3 {
-		rules := without(rulesOf(t, o), func(r rule) bool { return used[r.Rule][third] && len(used[r.Rule]) == 1 })
+		set := without(rulesOf(t, o), func(r rule) bool { return used[r.Rule][third] && len(used[r.Rule]) == 1 })
 		table := confusion{}
 		for _, s := range all {
 			if fold(s.Tool) != third {
 				continue
 			}
 			c := New(o)
-			c.use(rules)
+			c.use(set)
 			c.View(1, []byte(s.Text))
-			v, err := c.Verdict(Status{})
+			v, err := c.Result(Status{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -49,7 +49,7 @@ func TestHeldOut(t *testing.T) {
 				t.Logf("%s (%s): %s, not %s", s.ID, s.Tool, got, s.Class)
 			}
 		}
-		t.Logf("third %d: %d rules left out, macro-F1 %.3f", third, len(rulesOf(t, o).rules)-len(rules.rules), table.macroF1())
+		t.Logf("third %d: %d rules left out, macro-F1 %.3f", third, len(rulesOf(t, o).rules)-len(set.rules), table.macroF1())
 		sum += table.macroF1()
 	}
 	t.Logf("held out: macro-F1 %.3f", sum/3)

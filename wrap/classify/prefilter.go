@@ -120,7 +120,7 @@ func (p *prefilter) all(text []byte, found func(id int)) {
 	}
 }
 
-// begins tells that a word stands at a place of the text, in any case.
+// begins reports whether a word stands at a place of the text, in any case.
 func begins(text []byte, at int, word string) bool {
 	if at < 0 || len(text)-at < len(word) {
 		return false

@@ -19,7 +19,7 @@ func TestQuiet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if v := verdictOf(t, o, string(data), Status{}); v.Class != "none" || v.Unclear {
+		if v := resultOf(t, o, string(data), Status{}); v.Class != "none" || v.Unclear {
 			t.Errorf("%s: %s, unclear %v: %s", filepath.Base(file), v.Class, v.Unclear, findings(v))
 		}
 	}

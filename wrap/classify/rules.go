@@ -6,11 +6,12 @@ import (
 	"slices"
 
 	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/rules"
 )
 
 // rule is one of a profile.
 type rule struct {
-	*profiles.Rule
+	*rules.Rule
 	tool string // the profile, "" for the generic one
 }
 
@@ -19,8 +20,8 @@ type rule struct {
 type ruleSet struct {
 	rules  []rule
 	filter *prefilter
-	// anchors are the words that filter looks for.
-	anchors []string
+	// keywords are the words that filter looks for.
+	keywords []string
 	// literals looks for what a text must hold for a rule, byLiteral are the
 	// rules that each calls for.
 	literals  *prefilter
@@ -34,7 +35,7 @@ type ruleSet struct {
 
 // voice is how a tool's own lines read.
 type voice struct {
-	profiles.Pattern
+	rules.Pattern
 	tool string
 }
 
@@ -73,7 +74,7 @@ func newRuleSet(o Options) (*ruleSet, error) {
 	return s, nil
 }
 
-func (s *ruleSet) add(rules []profiles.Rule, tool string) {
+func (s *ruleSet) add(rules []rules.Rule, tool string) {
 	for i := range rules {
 		r := rule{&rules[i], tool}
 		switch {
@@ -98,9 +99,9 @@ func (s *ruleSet) index() {
 	}
 	slices.SortStableFunc(s.rules, func(a, b rule) int { return cmp.Compare(rank(b), rank(a)) })
 	ids := map[string]int{}
-	var literals, anchors []string
+	var literals, keywords []string
 	for i, r := range s.rules {
-		own := r.Literals()
+		own := r.RequiredWords()
 		for _, literal := range own {
 			id, ok := ids[literal]
 			if !ok {
@@ -111,11 +112,11 @@ func (s *ruleSet) index() {
 			}
 			s.byLiteral[id] = append(s.byLiteral[id], i)
 		}
-		anchors = append(anchors, profiles.Anchors(own)...)
+		keywords = append(keywords, rules.Keywords(own)...)
 	}
-	slices.Sort(anchors)
-	s.anchors = shortest(slices.Compact(anchors))
-	s.filter, s.literals = newPrefilter(s.anchors), newPrefilter(literals)
+	slices.Sort(keywords)
+	s.keywords = shortest(slices.Compact(keywords))
+	s.filter, s.literals = newPrefilter(s.keywords), newPrefilter(literals)
 }
 
 // shortest leaves out words that hold another.
@@ -132,8 +133,8 @@ func shortest(words []string) []string {
 	return left
 }
 
-// anchorsIn returns the anchors of a text.
-func (s *ruleSet) anchorsIn(text string) []int {
+// keywordsIn returns the keywords of a text.
+func (s *ruleSet) keywordsIn(text string) []int {
 	var all []int
 	s.filter.all([]byte(text), func(id int) { all = append(all, id) })
 	slices.Sort(all)
@@ -148,7 +149,7 @@ func (s *ruleSet) called(text string) []int {
 	return slices.Compact(all)
 }
 
-// quoted tells that a line only quotes, shows or tests its words.
+// quoted reports whether a line only quotes, shows or tests its words.
 func (s *ruleSet) quoted(text string, around func() string) bool {
 	return slices.ContainsFunc(s.quoting, func(r rule) bool {
 		_, ok := r.holds(text, around)
@@ -167,7 +168,7 @@ type match struct {
 // maxTries is at how many places of a text a rule is tried.
 const maxTries = 4
 
-// holds tells whether a rule matches; around is for its conditions on the
+// holds reports whether a rule matches; around is for its conditions on the
 // lines nearby.
 func (r rule) holds(text string, around func() string) (match, bool) {
 	for from, try := 0, 0; try < maxTries; try++ {
@@ -189,7 +190,7 @@ func (r rule) holds(text string, around func() string) (match, bool) {
 	return match{}, false
 }
 
-// limited tells whether what was matched at a place is within the rule's limits
+// limited reports whether what was matched at a place is within the rule's limits
 // for hosts and ports.
 func (r rule) limited(text string, at []int) (match, bool) {
 	re := r.Match.Regexp()
@@ -204,7 +205,7 @@ func (r rule) limited(text string, at []int) (match, bool) {
 	return m, true
 }
 
-func found(p profiles.Pattern, text string) bool {
+func found(p rules.Pattern, text string) bool {
 	return p != "" && p.Regexp().MatchString(text)
 }
 

@@ -27,11 +27,12 @@ func excerpt(text string, p *prefilter) string {
 		last = at
 	}
 	half := longestText / 2
-	head := text[max(0, first-half/2):min(len(text), first+half)]
-	if last < first+half/2 {
+	headEnd, tailEnd := min(len(text), first+half), min(len(text), last+half)
+	head := text[max(0, first-half/2):headEnd]
+	if last < first+half/2 || headEnd == tailEnd {
 		return head
 	}
-	return head + " … " + text[max(first+half, last-half):min(len(text), last+half)]
+	return head + " … " + text[max(headEnd, last-half):tailEnd]
 }
 
 // decorations are what tools put before each line of a message.
@@ -60,7 +61,7 @@ const narrowest = 58
 // widest is the greatest.
 const widest = 132
 
-// wraps tells that the first line may go on in the second: the word that begins
+// wraps reports whether the first line may go on in the second: the word that begins
 // it had no room left.
 func wraps(a, b string) bool {
 	b = body(b)

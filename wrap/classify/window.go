@@ -5,7 +5,7 @@ import "strings"
 // line is one line that grep passed on.
 type line struct {
 	text string
-	hot  bool // holds an anchor
+	hot  bool // holds an keyword
 }
 
 // window holds the lines around the one that is judged.

@@ -21,7 +21,7 @@ func TestWordings(t *testing.T) {
 		if !ok {
 			t.Fatalf("no tab in %q", line)
 		}
-		v := verdictOf(t, o, strings.ReplaceAll(text, `\n`, "\n"), Status{})
+		v := resultOf(t, o, strings.ReplaceAll(text, `\n`, "\n"), Status{})
 		if string(v.Class) != class {
 			t.Errorf("%s, not %s: %s\n\t%s", v.Class, class, text, findings(v))
 		}

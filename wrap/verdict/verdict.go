@@ -9,9 +9,11 @@ package verdict
 import (
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 
-	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/detect"
+	"github.com/agentproxy/agentproxy/profiles/rules"
 	"github.com/agentproxy/agentproxy/proxy/status"
 	"github.com/agentproxy/agentproxy/wrap/classify"
 )
@@ -29,7 +31,7 @@ const (
 
 // Verdict is why a command failed. Its names are a contract with programs.
 type Verdict struct {
-	Class profiles.Class `json:"class"`
+	Class rules.Class `json:"class"`
 	// Confidence is from 0 to 1; below Relied there is no verdict.
 	Confidence float64 `json:"confidence"`
 	Tool       string  `json:"tool,omitempty"`
@@ -48,6 +50,9 @@ type Verdict struct {
 	// Rule is the policy's entry, By who decided: "policy", or the upstream.
 	Rule string `json:"rule,omitempty"`
 	By   string `json:"by,omitempty"`
+	// Also are hosts that were refused meanwhile, and are not why the command failed as
+	// far as is known.
+	Also []string `json:"also,omitempty"`
 	// Unclear is true when there are signs of a failure that is ours, and none
 	// to rely on.
 	Unclear bool `json:"unclear,omitempty"`
@@ -61,112 +66,147 @@ type Input struct {
 	// Failed is false for exit status 0.
 	Failed bool
 	// Output is what the classifier found.
-	Output classify.Verdict
+	Output classify.Result
 	// Seen is what the tunnel saw, nil when that is not known.
 	Seen *status.Evidence
-	// Names tells whether the output names a host; true when it was not all seen.
+	// Names reports whether the output names a host; true when it was not all seen.
 	Names func(host string) bool
-	// Loopback is true when the command line names a server on loopback, which is
-	// the user's own and not the tunnel.
-	Loopback bool
+	// Direct reports whether clients go to a host past any proxy: it is on loopback, or
+	// in NO_PROXY; nil is never.
+	Direct func(host string) bool
+	// CommandLine is the command's; its ProxyPorts are all at which the command was told
+	// of a proxy, the tunnel's as well. With none, any may be meant.
+	CommandLine
+	// Opaque is true when the tunnel cannot look inside what it carries: an upstream
+	// egress re-terminates TLS.
+	Opaque bool
+	// Given reports whether the run has set a variable; nil is none.
+	Given func(variable string) bool
 	// Mute is true when the command is known to have printed nothing.
 	Mute bool
 	// Tool is the profile of the command.
 	Tool string
 	// Conflicts are settings of the user's, Never what the profiles say of tools
 	// that cannot work.
-	Conflicts []profiles.Conflict
+	Conflicts []detect.Conflict
 	Never     []string
+	// Resets says of tools in the command that they take the run's environment away.
+	Resets []string
 	// Advice is what to do about a class, for the tool.
-	Advice func(tool string, class profiles.Class) string
+	Advice func(tool string, class rules.Class) string
 }
 
 // Of returns the verdict, of the class None when there is nothing to say.
 func Of(in Input) Verdict {
-	none := Verdict{Class: profiles.None}
+	none := Verdict{Class: rules.None}
 	if !in.Failed {
 		return none
 	}
 	said := finding(in.Output)
 	v := in.evident(said)
-	if v.Class == profiles.None {
+	if v.Class == rules.None {
 		v = in.spoken(said)
 	}
-	if v.Class == profiles.None {
+	switch {
+	case v.Class == rules.None:
 		v.Unclear = in.Output.Unclear
-		return v
+	case v.Confidence < Relied:
+		v = none
+		v.Unclear = true
+	default:
+		in.complete(&v)
 	}
-	if v.Confidence < Relied {
-		none.Unclear = true
-		return none
-	}
-	in.complete(&v)
+	v.Also = in.refused(v.Host)
 	return v
 }
 
+// refused are the hosts, but for one, that a policy refused.
+func (in Input) refused(but string) (hosts []string) {
+	if in.Seen == nil {
+		return nil
+	}
+	for _, f := range in.Seen.Failures {
+		if ClassOf(f) == rules.PolicyDenied && f.Host != but && !slices.Contains(hosts, f.Host) {
+			hosts = append(hosts, f.Host)
+		}
+	}
+	return hosts
+}
+
 // finding is the decisive one, the zero one when there is none.
-func finding(o classify.Verdict) classify.Finding {
-	if o.Class == profiles.None || len(o.Findings) == 0 {
-		return classify.Finding{Class: profiles.None}
+func finding(o classify.Result) classify.Finding {
+	if o.Class == rules.None || len(o.Findings) == 0 {
+		return classify.Finding{Class: rules.None}
 	}
 	return o.Findings[0]
+}
+
+// saysBrokenOff reports whether the output speaks of a transfer that broke off.
+// Alone that says nothing of ours: only a record of the tunnel does.
+func saysBrokenOff(o classify.Result) bool {
+	return o.Unclear && len(o.Findings) > 0 && o.Findings[0].Class == rules.UpstreamFailed
 }
 
 // evident is the verdict of what the tunnel noted as a failure. One that the
 // output speaks of counts most, then a final one; of others it is not known
 // whether the command minded them.
 func (in Input) evident(said classify.Finding) Verdict {
-	best := Verdict{Class: profiles.None}
+	best := Verdict{Class: rules.None}
 	if in.Seen == nil {
 		return best
 	}
 	for _, f := range in.Seen.Failures {
 		class := ClassOf(f)
-		if class == profiles.None {
+		if class == rules.None {
 			continue
 		}
-		v := Verdict{Class: class, Host: f.Host, Source: Proxy, Line: f.Detail, Advice: f.Advice, Process: f.Process, Rule: f.Rule, By: f.By}
-		host := f.HostName()
-		named := in.Names == nil || in.Names(host)
-		agrees := said.Class == class || said.Class != profiles.None && explains(class, said.Class)
-		switch {
-		case agrees && (said.Host == "" || said.Host == host):
-			v.Source, v.Confidence = Both, 0.98
-			if said.Class == profiles.TLSOther && class == profiles.TLSTrust {
-				v.Class, v.Line = profiles.TLSOther, said.Line
-			}
-		case agrees, named && class.Final():
-			v.Source, v.Confidence = Both, 0.95
-		case named:
-			v.Confidence = 0.85
-		case class.Final():
-			v.Confidence = 0.7
-		case in.Mute, len(in.Seen.Hosts) == 0: // what else would it be: nothing that it tried worked
-			v.Confidence = 0.6
-		default: // a background matter: telemetry, a check for updates
-			v.Confidence = 0.4
-		}
-		if v.Confidence >= best.Confidence { // of equals the last one made it give up
+		if v := in.weigh(f, class, said); v.Confidence >= best.Confidence { // of equals the last one made it give up
 			best = v
 		}
 	}
 	if best.Confidence < Relied {
-		return Verdict{Class: profiles.None}
+		return Verdict{Class: rules.None}
 	}
 	return best
 }
 
-// explains tells that what the tunnel saw reads, in the words of many tools,
+// weigh is the verdict of one failure that the tunnel noted.
+func (in Input) weigh(f *status.Failure, class rules.Class, said classify.Finding) Verdict {
+	v := Verdict{Class: class, Host: f.Host, Source: Proxy, Line: f.Detail, Advice: f.Advice, Process: f.Process, Rule: f.Rule, By: f.By}
+	host := f.HostName()
+	named := in.Names == nil || in.Names(host)
+	agrees := said.Class == class || said.Class != rules.None && explains(class, said.Class) ||
+		f.Kind == status.OriginFailed && saysBrokenOff(in.Output)
+	about := said.Host == host || said.Host == "" && (named || len(in.Remote) == 0 || slices.Contains(in.Remote, host))
+	switch {
+	case agrees && about:
+		v.Source, v.Confidence = Both, 0.98
+		if said.Class == rules.TLSOther && class == rules.TLSTrust {
+			v.Class, v.Line = rules.TLSOther, said.Line
+		}
+	case agrees && said.Closing, named && class.Final():
+		v.Source, v.Confidence = Both, 0.95
+	case named:
+		v.Confidence = 0.85
+	case in.Mute, in.reachedNobody(): // what else would it be: nothing that it tried worked
+		v.Confidence = 0.6
+	default: // a background matter: telemetry, a check for updates
+		v.Confidence = 0.4
+	}
+	return v
+}
+
+// explains reports whether what the tunnel saw reads, in the words of many tools,
 // like what was said: a refused CONNECT like a broken connection, a rejected
 // certificate like any failure of TLS.
-func explains(seen, said profiles.Class) bool {
+func explains(seen, said rules.Class) bool {
 	switch seen {
-	case profiles.PolicyDenied, profiles.ProxyAuth407, profiles.UnsupportedProtocol:
-		return said == profiles.ProxyUnreachable || said == profiles.UpstreamFailed || said == profiles.PolicyDenied || said == profiles.ProxyAuth407
-	case profiles.TLSTrust:
-		return said == profiles.TLSOther || said == profiles.Pinned
-	case profiles.UpstreamFailed:
-		return said == profiles.ProxyBypassed || said == profiles.ProxyUnreachable || said == profiles.TLSOther || said == profiles.PolicyDenied
+	case rules.PolicyDenied, rules.ProxyAuth407, rules.UnsupportedProtocol:
+		return said == rules.ProxyUnreachable || said == rules.UpstreamFailed || said == rules.PolicyDenied || said == rules.ProxyAuth407
+	case rules.TLSTrust:
+		return said == rules.TLSOther || said == rules.Pinned
+	case rules.UpstreamFailed:
+		return said == rules.ProxyBypassed || said == rules.ProxyUnreachable || said == rules.TLSOther || said == rules.PolicyDenied
 	}
 	return false
 }
@@ -176,35 +216,91 @@ func explains(seen, said profiles.Class) bool {
 func (in Input) spoken(said classify.Finding) Verdict {
 	v := Verdict{Class: said.Class, Confidence: said.Confidence, Tool: said.Tool, Host: said.Host, Source: Output, Line: said.Line,
 		Advice: said.Advice, Container: in.Output.Container}
-	silent := in.Seen != nil && in.Seen.Silent()
 	switch said.Class {
-	case profiles.None:
+	case rules.None:
 		return v
-	case profiles.PolicyDenied, profiles.ProxyAuth407, profiles.PlainHTTP405:
-		// The tunnel would know. Inside a container another proxy may have
-		// answered, and without evidence there is nobody to ask.
-		if in.Seen != nil && !in.Output.Container {
-			return Verdict{Class: profiles.None}
-		}
-		v.Confidence = min(v.Confidence, 0.6)
-	case profiles.UpstreamFailed, profiles.ProxyBypassed:
-		if silent && !in.Output.Container {
-			v.Class, v.Source, v.Confidence = profiles.ProxyBypassed, Both, max(v.Confidence, 0.9)
-		} else if in.reached(said.Host) {
-			return Verdict{Class: profiles.None} // it was there: the origin's own affair
-		}
-	case profiles.ProxyUnreachable:
-		if in.Loopback {
-			return Verdict{Class: profiles.None}
-		}
-		if in.Seen != nil && len(in.Seen.Hosts) > 0 {
-			v.Confidence = min(v.Confidence, 0.55) // the tunnel was there
-		}
+	case rules.PolicyDenied, rules.ProxyAuth407, rules.PlainHTTP405:
+		v.Confidence = min(v.Confidence, 0.6) // another proxy, or an origin, may have answered
+	}
+	stands := true
+	switch {
+	case in.Output.Container: // what it meets is not seen from here
+		stands = !(said.Class == rules.ProxyUnreachable && in.Loopback) &&
+			!((said.Class == rules.UpstreamFailed || said.Class == rules.ProxyBypassed) && in.reached(said.Host))
+	case said.Host != "" && said.Class != rules.ProxyUnreachable && in.Direct != nil && in.Direct(said.Host):
+		stands = false // the user's own ground; a proxy may be there
+	case in.Seen == nil: // there is nobody to ask
+		stands = !in.Loopback || !(isTLS(said.Class) || said.Class == rules.ProxyUnreachable)
+	default:
+		stands = in.borneOut(&v, said)
+	}
+	if !stands {
+		return Verdict{Class: rules.None}
 	}
 	return v
 }
 
-// reached tells that a tunnel to the host was opened, and did not fail.
+func isTLS(class rules.Class) bool {
+	return class == rules.TLSTrust || class == rules.TLSOther || class == rules.Pinned
+}
+
+// borneOut reports whether what the output says can be, after what the tunnel saw, and
+// makes the verdict what it comes to.
+func (in Input) borneOut(v *Verdict, said classify.Finding) bool {
+	silent := in.Seen.Silent()
+	switch said.Class {
+	case rules.TLSTrust, rules.TLSOther, rules.Pinned:
+		return !silent && !in.Loopback // what opened no tunnel has not met our certificate
+	case rules.PolicyDenied, rules.ProxyAuth407, rules.PlainHTTP405:
+		// The tunnel would know, unless somebody behind it has said so inside of TLS.
+		return in.Opaque && !silent && said.Class == rules.PolicyDenied
+	case rules.UpstreamFailed, rules.ProxyBypassed:
+		if in.reached(said.Host) {
+			return false // it was there: the origin's own affair
+		}
+		if !in.namesRemote(said) {
+			return false
+		}
+		if silent {
+			v.Class, v.Confidence = rules.ProxyBypassed, max(v.Confidence, 0.9)
+		}
+	case rules.ProxyUnreachable:
+		if len(in.Seen.Hosts) > 0 {
+			v.Confidence = min(v.Confidence, 0.55) // the tunnel was there
+		}
+		return in.namesProxy()
+	}
+	return true
+}
+
+// namesRemote reports whether a host is known that the command was after and never
+// asked the tunnel for: the output or the command line names it. Words that name
+// nobody count when they are the command's last.
+func (in Input) namesRemote(said classify.Finding) bool {
+	if said.Host != "" || slices.ContainsFunc(in.Conflicts, leadsElsewhere) {
+		return true
+	}
+	if in.Loopback {
+		return false
+	}
+	return said.Closing || slices.ContainsFunc(in.Remote, func(host string) bool { return !in.reached(host) })
+}
+
+// namesProxy reports whether the output names a proxy that the command was told of, or
+// a setting leads to one.
+func (in Input) namesProxy() bool {
+	if len(in.ProxyPorts) == 0 || slices.ContainsFunc(in.Conflicts, leadsElsewhere) {
+		return !in.Loopback
+	}
+	return slices.ContainsFunc(in.ProxyPorts, func(port string) bool { return in.Names == nil || in.Names(port) })
+}
+
+// leadsElsewhere reports whether a setting of the user's leads past the tunnel.
+func leadsElsewhere(c detect.Conflict) bool {
+	return !c.Overruled && (c.Is == "proxy" || c.Is == "other")
+}
+
+// reached reports whether a tunnel to the host was opened, and did not fail.
 func (in Input) reached(host string) bool {
 	if in.Seen == nil || host == "" {
 		return false
@@ -217,6 +313,15 @@ func (in Input) reached(host string) bool {
 	return false
 }
 
+// reachedNobody reports whether every tunnel that the run has opened came to nothing.
+func (in Input) reachedNobody() bool {
+	failed := map[string]int{}
+	for _, f := range in.Seen.Failures {
+		failed[f.Host]++
+	}
+	return !slices.ContainsFunc(in.Seen.Hosts, func(h status.HostSeen) bool { return h.Opened > failed[h.Host] })
+}
+
 // complete adds what the settings and the profile know.
 func (in Input) complete(v *Verdict) {
 	v.Final = v.Class.Final()
@@ -224,44 +329,41 @@ func (in Input) complete(v *Verdict) {
 		v.Tool = in.Tool
 	}
 	for _, c := range in.Conflicts {
-		fits := c.Is == "proxy" && v.Class == profiles.ProxyBypassed || c.Is == "ca" && v.Class == profiles.TLSTrust || c.Is == "other" && v.Class == profiles.ProxyBypassed
+		fits := c.Is == "proxy" && v.Class == rules.ProxyBypassed || c.Is == "ca" && v.Class == rules.TLSTrust || c.Is == "other" && v.Class == rules.ProxyBypassed
 		if fits && !c.Overruled {
 			v.Source, v.Line, v.Advice = Environment, c.Code+" in "+c.File, c.Advice
 			return
 		}
 	}
-	if v.Class == profiles.ProxyBypassed && len(in.Never) > 0 {
-		v.Advice = in.Never[0]
-	}
-	explained := v.Class == profiles.UpstreamFailed && v.Source != Output // the line says it all
-	if v.Advice == "" && in.Advice != nil && !explained {
-		v.Advice = in.Advice(v.Tool, v.Class)
-	}
+	in.advise(v)
 }
 
 // ClassOf is the class of a failure that the tunnel noted.
-func ClassOf(f *status.Failure) profiles.Class {
+func ClassOf(f *status.Failure) rules.Class {
 	switch f.Kind {
 	case status.PolicyDenied:
-		return profiles.PolicyDenied
+		return rules.PolicyDenied
 	case status.ProxyAuthRequired:
-		return profiles.ProxyAuth407
+		return rules.ProxyAuth407
 	case status.ConnectRejected:
 		switch f.Code {
 		case http.StatusForbidden:
-			return profiles.PolicyDenied
+			return rules.PolicyDenied
 		case http.StatusProxyAuthRequired:
-			return profiles.ProxyAuth407
+			return rules.ProxyAuth407
 		}
-		return profiles.UpstreamFailed
+		return rules.UpstreamFailed
 	case status.NameNotFound, status.OriginRefused, status.OriginTimeout, status.OriginTLS, status.OriginFailed, status.UpstreamUnreachable:
-		return profiles.UpstreamFailed
+		return rules.UpstreamFailed
 	case status.PortNotAllowed, status.ClientCertRequested, status.NotTLS:
-		return profiles.UnsupportedProtocol
+		if strings.HasSuffix(f.Host, ":22") {
+			return rules.GitSSH
+		}
+		return rules.UnsupportedProtocol
 	case status.ClientTLSRejected:
-		return profiles.TLSTrust
+		return rules.TLSTrust
 	case status.PlainHTTP:
-		return profiles.PlainHTTP405
+		return rules.PlainHTTP405
 	}
-	return profiles.None
+	return rules.None
 }

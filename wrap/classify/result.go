@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/rules"
 )
 
 // Finding is one failure that the output shows.
 type Finding struct {
-	Class profiles.Class
+	Class rules.Class
 	// Confidence is from 0 to 1.
 	Confidence float64
 	// Tool is the profile that knows the words, or what the command is known to
@@ -17,17 +17,20 @@ type Finding struct {
 	Tool string
 	// Host is what could not be reached, where the output names it.
 	Host string
+	// Closing is true when nothing but what belongs to it follows: it is the command's
+	// last word.
+	Closing bool
 	// Line is what was found, without credentials.
 	Line string
 	// Advice is what to type or to change, for this tool; "" for none.
 	Advice string
 }
 
-// Verdict is what the output shows.
-type Verdict struct {
+// Result is what the output shows.
+type Result struct {
 	// Class is the decisive failure's, None for nothing of ours and also where
 	// it is Unclear.
-	Class profiles.Class
+	Class rules.Class
 	// Unclear is true when there are words of failure, but none to rely on.
 	Unclear bool
 	// Container is true when the failure happened inside a container or its
@@ -46,11 +49,11 @@ type Status struct {
 // relied is the least confidence of a verdict.
 const relied = 50
 
-// Verdict ends the output and weighs what was found. Its error is of a profile
+// Result ends the output and weighs what was found. Its error is of a profile
 // that cannot be read.
-func (c *Classifier) Verdict(status Status) (Verdict, error) {
+func (c *Classifier) Result(status Status) (Result, error) {
 	if c.err != nil || c.rules == nil {
-		return Verdict{Class: profiles.None}, c.err
+		return Result{Class: rules.None}, c.err
 	}
 	c.finish()
 	marks := c.evidence.standing()
@@ -60,10 +63,11 @@ func (c *Classifier) Verdict(status Status) (Verdict, error) {
 	case status.Known:
 		marks = c.evidence.failed()
 	}
+	marks = c.causes(marks)
 	decisive(marks)
-	v := Verdict{Class: classOf(marks), Container: c.evidence.container && len(marks) > 0}
+	v := Result{Class: classOf(marks), Container: c.evidence.container && len(marks) > 0}
 	if len(marks) > 0 && marks[0].Sure() < relied {
-		v.Class, v.Unclear = profiles.None, true
+		v.Class, v.Unclear = rules.None, true
 	}
 	v.Findings = c.findings(marks)
 	return v, nil
@@ -77,7 +81,7 @@ func (c *Classifier) findings(marks []*mark) []Finding {
 		if i >= 0 {
 			continue
 		}
-		f := Finding{Class: m.Class, Confidence: float64(m.Sure()) / 100, Tool: m.tool, Host: m.host, Line: m.line, Advice: m.Fix}
+		f := Finding{Class: m.Class, Confidence: float64(m.Sure()) / 100, Tool: m.tool, Host: m.host, Closing: m.closing, Line: m.line, Advice: m.Fix}
 		f.Tool = cmp.Or(f.Tool, c.options.Tool, c.rules.speaker(m.line), c.rules.speaker(m.around))
 		if m.tool == "" || f.Advice == "" { // a tool's own advice is better
 			f.Advice = cmp.Or(c.rules.adviceFor(f.Tool, m.Class), f.Advice, c.rules.adviceFor("", m.Class))
@@ -88,7 +92,7 @@ func (c *Classifier) findings(marks []*mark) []Finding {
 }
 
 // adviceFor returns what a tool's profile advises for a class.
-func (s *ruleSet) adviceFor(tool string, class profiles.Class) string {
+func (s *ruleSet) adviceFor(tool string, class rules.Class) string {
 	for _, r := range slices.Concat(s.advice, s.rules) {
 		if r.tool == tool && r.Class == class && r.Fix != "" {
 			return r.Fix
