@@ -12,10 +12,25 @@
 // Both modules are loaded at once: 3 to 16 ms, most in Node 26, which a program that makes a connection spends anyway.
 // There is no way to hear of their being loaded, as fetch and ES modules come by none that a hook sees.
 //
+// Where the program dials by means of its own (a socket, a path, a lookup), and where something here fails, the real function
+// does as without us. A failure is noted in hooks.log in the state directory, if that can be written.
+//
 // Limits: a connection's data passes through JavaScript once more; remoteAddress and its like tell of the proxy; options
-// about dialling (lookup, localAddress, family) have no effect through it; HTTP/2 is spoken by those who speak nothing
+// about dialling (localAddress, family) have no effect through it; HTTP/2 is spoken by those who speak nothing
 // else (http2.connect, gRPC), whose streams may emit 'data' before 'response' when they flow early.
 'use strict';
+
+// note appends err to the log; a child that may not write there says nothing.
+function note(err) {
+  try {
+    const fs = require('fs');
+    const log = require('path').join(process.env.AGENT_PROXY_STATE_DIR, 'hooks.log');
+    const line = `node ${process.versions.node} pid ${process.pid}: ${err && err.stack}`.replace(/\s+/g, ' ').slice(0, 1000);
+    if ((fs.statSync(log, { throwIfNoEntry: false }) || { size: 0 }).size < 65536) fs.appendFileSync(log, `${line}\n`, { mode: 0o600 });
+  } catch {
+    // nowhere to say it
+  }
+}
 
 function install() {
   const env = process.env;
@@ -165,6 +180,7 @@ function install() {
     const [options, callback] = normalize(Array.isArray(args[0]) ? args[0] : args);
     const port = Number(options.port);
     if (options.socket || options.path || !options.host || !(port > 0)) return undefined;
+    if (typeof options.lookup === 'function' && options.lookup !== require('dns').lookup) return undefined; // names of its own
     const host = String(options.host).toLowerCase().replace(/^\[|\]$/g, '').replace(/\.$/, '');
     if (isDirect(host, port)) return undefined;
     // A client that can speak either does HTTP/1.1. Over a duplex, what one read holds of HTTP/2 comes without a tick in
@@ -179,8 +195,8 @@ function install() {
     let own;
     try {
       own = tunnelled(args);
-    } catch {
-      // Whatever is wrong with the arguments, the real one says so better.
+    } catch (err) {
+      note(err); // whatever is wrong with the arguments, the real one says so better
     }
     if (!own) return realConnect.apply(this, args);
     const [options, callback] = own;
@@ -215,8 +231,8 @@ function install() {
       let own;
       try {
         own = meant(args[0]);
-      } catch {
-        // not what we think it is
+      } catch (err) {
+        note(err); // not what we think it is
       }
       return own ? require('https')[name](own, ...args.slice(1)) : real.apply(this, args);
     };
@@ -225,6 +241,7 @@ function install() {
 
 try {
   install();
-} catch {
-  // A Node without TLS, or one that we do not know: the program runs as without us.
+} catch (err) {
+  note(err); // a Node without TLS, or one that we do not know: the program runs as without us
 }
+delete require.cache[__filename]; // programs look at what has been loaded

@@ -175,6 +175,13 @@ func TestNodeManners(t *testing.T) {
 			same(t, without.run(t, node, "-e", program), w.run(t, node, "-e", program))
 		}
 	})
+	t.Run("names of the program's own", func(t *testing.T) {
+		_, port, _ := strings.Cut(w.local, ":")
+		r := w.run(t, node, "-e", `require('https').get({ host: 'localhost.test', servername: 'localhost', port: `+port+`, checkServerIdentity: () => {},
+			lookup: (host, options, done) => options.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4) },
+			(r) => r.setEncoding('utf8').on('data', console.log))`)
+		works(t, r)
+	})
 	t.Run("an open connection does not keep the program", func(t *testing.T) {
 		r := w.run(t, node, "-e", "const s = require('tls').connect(443, 'origin.test', () => { s.unref(); console.log('hello'); })")
 		works(t, r)

@@ -87,7 +87,7 @@ func TestPHP(t *testing.T) {
 	})
 	t.Run("trivial programs", func(t *testing.T) {
 		for _, program := range []string{
-			"echo 1;", "exit(3);", "throw new Exception('x');", "var_dump(array_keys(get_defined_vars()));", "var_dump(file_exists('https://a.test/'));",
+			"echo 1;", "exit(3);", "throw new Exception('x');", "var_dump(array_keys(get_defined_vars()));", "var_dump(file_exists('https://a.test/'), is_file('https://a.test/'), is_dir('https://a.test/'), is_readable('https://a.test/'));",
 			"var_dump(@file_get_contents('https://localhost:1/'));", "echo file_get_contents('data:,x');", "var_dump(in_array('https', stream_get_wrappers()));",
 		} {
 			file := w.write(t, "trivial.php", "<?php "+program)

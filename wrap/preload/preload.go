@@ -17,13 +17,16 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
-	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/agentproxy/agentproxy/proxy/rundir"
 )
+
+// Python's hook notes here what failed in it.
+var _ = rundir.Register("hooks.log")
 
 // Hooks says where the hooks are.
 type Hooks struct {
@@ -66,7 +69,7 @@ func Write(dir string) (Hooks, error) {
 		if path == "php/agentproxy.ini" {
 			content = bytes.ReplaceAll(content, []byte("@DIR@"), []byte(filepath.Join(root, "php")))
 		}
-		if err := write(filepath.Join(root, path), content); err != nil {
+		if err := rundir.Ensure(filepath.Join(root, path), content, 0o644); err != nil {
 			return Hooks{}, err
 		}
 	}
@@ -82,32 +85,4 @@ func Write(dir string) (Hooks, error) {
 		hooks.PHP = ""
 	}
 	return hooks, nil
-}
-
-// write makes path hold content, by a file beside it, so that a program that
-// starts meanwhile never reads half of it.
-func write(path string, content []byte) error {
-	is, err := os.ReadFile(path)
-	if err == nil && bytes.Equal(is, content) {
-		return nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	if _, err := f.Write(content); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -44,9 +44,10 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Whoever the run becomes can read them, nobody else can write.
 	before := written(t, dir)
 	for path, state := range before {
-		if strings.Contains(filepath.Base(path), ".new-") || !strings.HasPrefix(state, "drwx------ ") && !strings.HasPrefix(state, "-rw------- ") {
+		if strings.Contains(filepath.Base(path), ".new-") || !strings.HasPrefix(state, "drwxr-xr-x ") && !strings.HasPrefix(state, "-rw-r--r-- ") {
 			t.Errorf("%s: %s", path, state)
 		}
 	}

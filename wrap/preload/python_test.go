@@ -189,3 +189,188 @@ func TestPythonChains(t *testing.T) {
 		}
 	}
 }
+
+// The hook gives way to whoever takes part in imports or dials by itself, and
+// what a program sees of itself is as without it.
+func TestPythonGivesWay(t *testing.T) {
+	w := newWorld(t)
+	for version, python := range pythons(t) {
+		if version == "2.7" {
+			continue
+		}
+		with := withPython(t, w, "").with("PYTHONDONTWRITEBYTECODE=1")
+		without := w.with("PYTHONDONTWRITEBYTECODE=1")
+		for name, program := range map[string]string{
+			"finders that are wrapped": `
+				import sys
+				class Wrapper:
+				    def __init__(self, finder): self.finder = finder
+				    def find_spec(self, *args): return self.finder.find_spec(*args) if hasattr(self.finder, "find_spec") else None
+				sys.meta_path[:] = [Wrapper(f) for f in sys.meta_path]
+				import http.client, asyncio
+				print(http.client.HTTPSConnection("a.test").host)`,
+			"a finder that asks the whole import system": `
+				import importlib.util, sys
+				class Finder:
+				    inside = False
+				    def find_spec(self, name, path=None, target=None):
+				        if self.inside: return None
+				        self.inside = True
+				        try: return importlib.util.find_spec(name)
+				        finally: self.inside = False
+				sys.meta_path.insert(1, Finder())
+				import http.client
+				print(http.client.HTTPSConnection("a.test").host)`,
+			"a lazy loader": `
+				import importlib.util, sys
+				spec = importlib.util.find_spec("http.client")
+				spec.loader = importlib.util.LazyLoader(spec.loader)
+				module = importlib.util.module_from_spec(spec)
+				sys.modules["http.client"] = module
+				spec.loader.exec_module(module)
+				print("ssl" in sys.modules, module.HTTPSConnection("a.test").port, "ssl" in sys.modules)`,
+			"a module of that name": `
+				import os, sys
+				os.makedirs("fake/urllib3", exist_ok=True)
+				open("fake/urllib3/__init__.py", "w").close()
+				with open("fake/urllib3/connection.py", "w") as f: f.write("class HTTPSConnection: _new_conn = 7\n")
+				sys.path.insert(0, "fake")
+				import urllib3.connection
+				print(urllib3.connection.HTTPSConnection._new_conn)`,
+			"a module that fails": `
+				import os, sys
+				os.makedirs("bad/certifi", exist_ok=True)
+				open("bad/certifi/__init__.py", "w").close()
+				with open("bad/certifi/core.py", "w") as f: f.write("import warnings\nwarnings.warn('w', stacklevel=2)\nraise ImportError('x')\n")
+				sys.path.insert(0, "bad")
+				import certifi.core`,
+			"dialling that is replaced": `
+				from unittest import mock
+				import http.client
+				with mock.patch("socket.create_connection", autospec=True) as dial:
+				    try: http.client.HTTPSConnection("a.test").connect()
+				    except Exception as err: print(type(err))
+				    print(dial.call_args[0][0])
+				with mock.patch("socket.getaddrinfo", side_effect=OSError("mine")):
+				    try: http.client.HTTPSConnection("a.test").connect()
+				    except OSError as err: print(err)
+				c = http.client.HTTPSConnection("a.test")
+				c._create_connection = lambda *args: print(args[0]) or 1 / 0
+				try: c.connect()
+				except ZeroDivisionError: print("mine")`,
+			"what it is seen by": `
+				import asyncio, copy, http.client, inspect, pickle, sys
+				C = http.client.HTTPSConnection
+				print(pickle.loads(pickle.dumps(C.connect)) is C.connect, copy.copy(C("a.test")).port, C("a.test")._create_connection.__name__)
+				print(inspect.getsource(C), inspect.signature(asyncio.BaseEventLoop.create_connection))
+				print(asyncio.iscoroutinefunction(asyncio.BaseEventLoop.create_connection), asyncio.BaseEventLoop.create_connection.__qualname__)
+				print(sys.path, sorted(sys.modules), type(http.client.__spec__), vars(http.client.__loader__))`,
+			"tracing": `
+				import sys
+				seen = set()
+				def trace(frame, event, argument):
+				    seen.add(frame.f_code.co_filename)
+				    return trace
+				sys.settrace(trace)
+				import http.client, asyncio
+				http.client.HTTPSConnection("a.test")
+				sys.settrace(None)
+				print(sorted(name for name in seen if not name.startswith("<")))`,
+			"threads": `
+				import threading
+				def load():
+				    import http.client, asyncio, urllib.request
+				threads = [threading.Thread(target=load) for _ in range(20)]
+				for t in threads: t.start()
+				for t in threads: t.join()
+				import http.client
+				print(http.client.HTTPSConnection("a.test").port)`,
+		} {
+			t.Run(version+" "+name, func(t *testing.T) {
+				t.Parallel()
+				file := w.write(t, version+"/"+name+".py", strings.ReplaceAll(program, "\n\t\t\t\t", "\n"))
+				same(t, without.run(t, python, file), with.run(t, python, file))
+			})
+		}
+	}
+}
+
+// A library that takes a known one's name, whose socket options have a member
+// more, dials by its own code.
+func TestPythonFork(t *testing.T) {
+	path, ok := cached(t, "python-3.11-fork")
+	if !ok {
+		return
+	}
+	w := withPython(t, newWorld(t), path)
+	python := python(t)
+	works(t, w.run(t, python, "-W", "error", "client.py", "urllib3", "https://origin.test"))
+	fails(t, w.run(t, python, "client.py", "urllib3", "https://denied.test"), "agentproxy refused CONNECT denied.test:443: 403 ")
+}
+
+// certifi names the merged bundle, whatever a program does with it; its package
+// stays as it is.
+func TestPythonCertifi(t *testing.T) {
+	path, ok := cached(t, "python-3.11")
+	if !ok {
+		return
+	}
+	w := withPython(t, newWorld(t), path)
+	python := python(t)
+	for _, program := range []string{
+		"import requests; print(requests.get('https://origin.test', verify=certifi.where()).text)",
+		"import ssl, urllib.request; print(urllib.request.urlopen('https://origin.test', context=ssl.create_default_context(cafile=certifi.where())).read().decode())",
+		"import ssl, urllib.request; print(urllib.request.urlopen('https://origin.test', context=ssl.create_default_context(cadata=certifi.contents())).read().decode())",
+		"import os; os.environ['SSL_CERT_FILE'] = certifi.where(); import urllib.request; print(urllib.request.urlopen('https://origin.test').read().decode())",
+	} {
+		works(t, w.with("REQUESTS_CA_BUNDLE=", "CURL_CA_BUNDLE=", "SSL_CERT_FILE=").run(t, python, "-c", "import certifi; "+program))
+	}
+	if r := w.run(t, python, "-m", "certifi"); !strings.HasPrefix(r.stdout, path) {
+		t.Errorf("where the package is: %v", r)
+	}
+	if r := w.with("AGENT_PROXY_CA_BUNDLE_PATH=/none").run(t, python, "-c", "import certifi; print(certifi.where())"); !strings.HasPrefix(r.stdout, path) {
+		t.Errorf("without the bundle: %v", r)
+	}
+}
+
+// A fault of the hook's takes it back and is noted where that can be written.
+func TestPythonNotesItsFaults(t *testing.T) {
+	w := withPython(t, newWorld(t), "")
+	w.write(t, "state/x", "")
+	w = w.with("AGENT_PROXY_STATE_DIR=" + w.dir + "/state")
+	program := "import http.client\ntry: http.client.HTTPSConnection('nowhere.test', timeout=9).connect()\nexcept OSError as e: print(type(e).__name__)"
+	r := w.through("https://127.0.0.1:1").run(t, python(t), "-c", program) // a proxy that it does not speak to
+	if r.stdout != "gaierror\n" || r.stderr != "" {
+		t.Errorf("%v", r)
+	}
+	log, err := os.ReadFile(w.dir + "/state/hooks.log")
+	if err != nil || !strings.Contains(string(log), "http.client: ValueError: not a proxy we speak to") {
+		t.Errorf("the log: %q, %v", log, err)
+	}
+	same(t, r, w.with("AGENT_PROXY_STATE_DIR=/none").through("https://127.0.0.1:1").run(t, python(t), "-c", program))
+}
+
+// Instrumentation takes modules out of sys.modules, or wraps every loader,
+// before the hook starts.
+func TestPythonAmongOtherHooks(t *testing.T) {
+	w := newWorld(t)
+	mine := filepath.Join(w.dir, "mine")
+	w.write(t, "mine/sitecustomize.py", `
+import sys
+for name in ("_thread", "_imp"):
+    sys.modules.pop(name, None)
+class Loader:
+    def __init__(self, loader): self.loader = loader
+    def __getattr__(self, name): return getattr(self.loader, name)
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        for finder in sys.meta_path:
+            spec = finder is not self and hasattr(finder, "find_spec") and finder.find_spec(name, path, target)
+            if spec and hasattr(spec.loader, "exec_module"):
+                spec.loader = Loader(spec.loader)
+                return spec
+sys.meta_path.insert(0, Finder())
+`)
+	w = withPython(t, w, mine)
+	works(t, w.run(t, python(t), "client.py", "connection", "https://origin.test"))
+}

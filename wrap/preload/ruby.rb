@@ -8,7 +8,10 @@
 # prepended one and the alias that zeitwerk and bootsnap make would call each other for ever.)
 #
 # Limits: http.rb, excon and others that are no Net::HTTP read variables of their own, and so does net-http-persistent
-# outside Bundler; Bundler's http:// sources go to the proxy too.
+# outside Bundler; Bundler's http:// sources go to the proxy too; the backtrace of a file that cannot be required has a line
+# of ours.
+return if defined?(::AgentproxyPreload) # another version of this file, of an outer run
+
 module AgentproxyPreload
   PROXY = [ENV['https_proxy'], ENV['HTTPS_PROXY']].find { |url| url && !url.empty? }
 
@@ -56,14 +59,25 @@ module AgentproxyPreload
     target.prepend(with) if !(target < with) && (target.method_defined?(method) || target.private_method_defined?(method))
   end
 
-  # Who looks for the caller of a required file (sinatra does, and "warn" with uplevel) skips frames of such a name.
+  def self.required
+    @waiting = !done? if @waiting && !(defined?(::Ractor) && ::Ractor.current != ::Ractor.main)
+  rescue StandardError
+    nil # what a version that we do not know says to it
+  end
+
+  # Who looks for the caller of a required file (sinatra does, and "warn" with uplevel) skips frames of such a name. It is a
+  # method by its text and not by a block, which no Ractor but the first could call.
   def self.wait
-    waiting, real = true, Kernel.instance_method(:require)
-    Kernel.module_eval(<<~'RUBY', '<internal:agentproxy_preload>', 1).call(real, -> { waiting &&= !done? })
-      lambda do |real, loaded|
-        define_method(:require) { |path| real.bind_call(self, path).tap { loaded.call } }
-        private :require
+    @waiting = true
+    Kernel.module_eval(<<~'RUBY', '<internal:agentproxy_preload>', 1)
+      alias_method :agentproxy_original_require, :require
+      private :agentproxy_original_require
+      def require(path)
+        loaded = agentproxy_original_require(path)
+        AgentproxyPreload.required
+        loaded
       end
+      private :require
     RUBY
   end
 

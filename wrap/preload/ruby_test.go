@@ -95,6 +95,18 @@ func TestRuby(t *testing.T) {
 	})
 	w.write(t, "caller.rb", "puts caller_locations.map(&:path).reject { |path| path.start_with?('<internal:') }")
 	w.write(t, "warn.rb", "warn 'x', uplevel: 1")
+	t.Run("a Ractor that requires", func(t *testing.T) {
+		program := w.write(t, "ractor.rb", "p Ractor.new { require 'set'; 1 }.take")
+		same(t, without.run(t, ruby, "-W0", "--disable-gems", program), w.run(t, ruby, "-W0", "--disable-gems", program))
+	})
+	t.Run("two versions of the hook", func(t *testing.T) {
+		other := w.write(t, "other.rb", "load '"+hooks.Ruby+"'")
+		r := get(w.with("RUBYOPT="+hook+" -r"+other), "get", remote)
+		works(t, r)
+		if r.stderr != "" {
+			t.Errorf("%v", r)
+		}
+	})
 	t.Run("trivial programs", func(t *testing.T) {
 		for _, program := range []string{
 			"puts 1", "exit 3", "raise 'x'", "Process.kill(:TERM, $$); sleep", "p defined?(Net), $LOAD_PATH", "p require('set'), require('set')",
@@ -103,6 +115,9 @@ func TestRuby(t *testing.T) {
 			"require 'net/http'; p Net::HTTP.new('a.test', 80).proxy?, Net::HTTP.new('a.test').address",
 		} {
 			same(t, without.run(t, ruby, "-e", program), w.run(t, ruby, "-e", program))
+		}
+		for _, option := range []string{"-w", "--disable-gems", "--disable=did_you_mean", "--jit"} {
+			same(t, without.run(t, ruby, option, "-e", "require 'json'; p JSON.generate([1])"), w.run(t, ruby, option, "-e", "require 'json'; p JSON.generate([1])"))
 		}
 	})
 }

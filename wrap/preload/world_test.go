@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/agentproxy/agentproxy/profiles/env"
-	"github.com/agentproxy/agentproxy/proxy"
+	"github.com/agentproxy/agentproxy/proxy/front"
 	"github.com/agentproxy/agentproxy/proxy/policy"
 	"github.com/agentproxy/agentproxy/proxy/proxytest"
 	"github.com/agentproxy/agentproxy/proxy/proxytest/leftout"
@@ -49,11 +49,11 @@ func newWorld(t *testing.T) *world {
 		Roots:     authority.Pool(),
 		ConnectTo: map[string]string{"origin.test:443": origin},
 		// The front must not do the hook's work for it.
-		Change: func(f *proxy.Front) { f.Routes.(*proxy.Routes).Carry = nil },
+		Change: func(f *front.Front) { f.Routes.(*front.Routes).Carry = nil },
 	})
 	w := &world{dir: t.TempDir(), proxyURL: tunnel.URL.String()}
 	w.local = proxytest.Origin(t, authority.Issue(t, nil, nil, "127.0.0.1", "localhost"), http.HandlerFunc(serve))
-	bundle := w.write(t, "bundle.pem", string(tunnel.Front.Routes.(*proxy.Routes).CA)+string(authority.PEM()))
+	bundle := w.write(t, "bundle.pem", string(tunnel.Front.Routes.(*front.Routes).CA)+string(authority.PEM()))
 	for _, name := range []string{"PATH", "LANG"} {
 		w.environ = append(w.environ, name+"="+os.Getenv(name))
 	}

@@ -7,7 +7,9 @@
 // Verification and its roots stay what context and ini say.
 //
 // Limits: $http_response_header is set for callers outside functions only (PHP 8.4 has a function for it); a redirect to
-// http:// goes to the proxy; ssl:// sockets and a SoapClient's calls are not reached.
+// http:// goes to the proxy; ssl:// sockets and a SoapClient's calls are not reached; a failure's reason is in the warning
+// of an "fopen" before that of the caller's function, which names this class; get_included_files lists this file, behind
+// the script; an open_basedir must have it in it.
 if (!class_exists('AgentproxyPreload', false)) {
     // As an array it holds the response's headers, for stream_get_meta_data.
     final class AgentproxyPreload extends ArrayObject
@@ -112,7 +114,13 @@ if (!class_exists('AgentproxyPreload', false)) {
         public function stream_stat() { return fstat($this->stream); }
         public function stream_cast(int $as) { return $this->stream; }
         public function stream_close(): void { fclose($this->stream); }
-        public function url_stat(string $path, int $flags) { return false; }
+
+        /** PHP's own wrapper has no such thing, and so libxml opens what it would else ask for first. */
+        public function url_stat(string $path, int $flags)
+        {
+            $asks = debug_backtrace(DEBUG_BACKTRACE_IGNORE_ARGS, 2)[1] ?? [];
+            return preg_match('/^(DOM|XML|XSL|Soap|SimpleXML)/i', $asks['class'] ?? $asks['function'] ?? '') ? ['mode' => 0100444, 'size' => 0] : false;
+        }
 
         public function stream_set_option(int $option, int $first, ?int $second): bool
         {
