@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/detect"
 )
 
 // builder is one of those that "docker buildx create" makes: a BuildKit that is
@@ -28,7 +28,7 @@ type builder struct {
 }
 
 // outOfReach says why the steps cannot reach this machine's loopback.
-func (b *builder) outOfReach(c *profiles.Contained, w profiles.World) string {
+func (b *builder) outOfReach(c *detect.Contained, w detect.System) string {
 	its := fmt.Sprintf("its builder %q", b.Name)
 	if b.Driver != "remote" && b.Driver != "docker-container" {
 		return its + " (" + b.Driver + ") is not on this machine: use --builder=default"
@@ -51,7 +51,7 @@ func (b *builder) outOfReach(c *profiles.Contained, w profiles.World) string {
 // building returns the name of the builder that a command line, the environment
 // or "docker buildx use" gives for the engine with the key, "" for the engine's
 // own, and what buildx knows of it: nil for one that is a context.
-func building(c *profiles.Contained, w profiles.World, key string) (string, *builder) {
+func building(c *detect.Contained, w detect.System, key string) (string, *builder) {
 	if !c.Builds {
 		return "", nil
 	}
@@ -63,7 +63,7 @@ func building(c *profiles.Contained, w profiles.World, key string) (string, *bui
 		data, _ := os.ReadFile(filepath.Join(append([]string{w.Resolve(places[0])}, names...)...))
 		return data
 	}
-	flag, _ := profiles.LastFlag(slices.Concat(c.Engine, c.Flags), c.Container.Builders...)
+	flag, _ := detect.LastFlag(slices.Concat(c.Engine, c.Flags), c.Container.Builders...)
 	name := cmp.Or(flag.Value, variable(c.Container.Builders, w))
 	// "docker build" is buildx by an alias ("docker buildx install"), or where the
 	// client has no BuildKit of its own. What is in use then counts for the alias

@@ -22,17 +22,19 @@ import (
 	"time"
 
 	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/detect"
 	"github.com/agentproxy/agentproxy/profiles/env"
+	"github.com/agentproxy/agentproxy/proxy/contract"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
-	"github.com/agentproxy/agentproxy/wrap"
 	"github.com/agentproxy/agentproxy/wrap/gitenv"
+	"github.com/agentproxy/agentproxy/wrap/plan"
 )
 
 // Input is what a container's share depends on.
 type Input struct {
-	Contained *profiles.Contained
+	Contained *detect.Contained
 	Library   *profiles.Library
-	World     profiles.World
+	System    detect.System
 	// Tunnel as it is seen outside.
 	Tunnel env.Tunnel
 }
@@ -40,9 +42,9 @@ type Input struct {
 // Share is what a container gets.
 type Share struct {
 	// Edits are what the engine's command line is given.
-	Edits wrap.Container
+	Edits plan.Container
 	// Tools are those that a build's steps start.
-	Tools []profiles.Tool
+	Tools []detect.Tool
 }
 
 // Where the files are inside. A container has them in a directory; a step each
@@ -57,18 +59,20 @@ const (
 // read by anybody who is in the container.
 const stateName = "containers"
 
+var _ = rundir.Register(stateName)
+
 // Prepare writes the files and says how to hand them over. An engine that
 // cannot reach the tunnel, or a network that the user chose, gets nothing, and
 // Edits.Never says why.
 func Prepare(ctx context.Context, in Input) (*Share, error) {
 	c := in.Contained
-	share := &Share{Edits: wrap.Container{Behind: c.At}}
-	builder, why := reach(c, in.World)
+	share := &Share{Edits: plan.Container{Behind: c.At}}
+	builder, why := reach(c, in.System)
 	if why != "" {
 		share.Edits.Never = path.Base(c.Command) + ": " + why
 		return share, nil
 	}
-	if slices.ContainsFunc(c.Flags, func(f profiles.ContainerFlag) bool {
+	if slices.ContainsFunc(c.Flags, func(f detect.ContainerFlag) bool {
 		return slices.Contains(c.Container.Network, f.Name) && f.Value != hostNetwork
 	}) {
 		share.Edits.Never = path.Base(c.Command) + ": the container has a network of its own, in which the tunnel is not: leave the network and ports to it, or pass --network=host"
@@ -83,8 +87,8 @@ func Prepare(ctx context.Context, in Input) (*Share, error) {
 // run hands a container a directory, and a file with variables.
 func (in *Input) run(ctx context.Context, share *Share) error {
 	// A program in the container is not known, so that it gets what any may need.
-	inside, err := in.inside(containerPrefix, "./program", imageEnv(ctx, in.Contained, in.World),
-		func(_ []profiles.Tool, name, _ string) bool { return name != runVariable })
+	inside, err := in.inside(containerPrefix, "./program", imageEnv(ctx, in.Contained, in.System),
+		func(_ []detect.Tool, name, _ string) bool { return name != contract.RunVariable })
 	if err != nil {
 		return err
 	}
@@ -98,7 +102,7 @@ func (in *Input) run(ctx context.Context, share *Share) error {
 		"--volume="+dir+":"+strings.TrimSuffix(containerPrefix, "/")+":ro,z", // z: SELinux lets containers read it
 		"--env-file="+filepath.Join(dir, listName))
 	if in.Tunnel.Run != "" {
-		insert = append(insert, "--env="+runVariable+"="+in.Tunnel.Run)
+		insert = append(insert, "--env="+contract.RunVariable+"="+in.Tunnel.Run)
 	}
 	// These win over the proxies of the engine's configuration.
 	share.Edits.Insert = append(insert, in.proxies("--env=")...)
@@ -106,23 +110,19 @@ func (in *Input) run(ctx context.Context, share *Share) error {
 	return nil
 }
 
-// runVariable ties what a container does to the run. It stands by itself, as the
-// rest is the same for all runs.
-const runVariable = "AGENT_PROXY_RUN"
-
 // hostNetwork is the machine's own, in which the tunnel is.
 const hostNetwork = "host"
 
 // network asks for it, unless the user has.
 func (in *Input) network() []string {
-	if _, asked := profiles.LastFlag(in.Contained.Flags, in.Contained.Container.Network...); asked {
+	if _, asked := detect.LastFlag(in.Contained.Flags, in.Contained.Container.Network...); asked {
 		return nil
 	}
 	return []string{"--network=" + hostNetwork}
 }
 
 func (in *Input) proxies(flag string) []string {
-	noProxy := in.Tunnel.Facts(in.World.Environ)["no_proxy"]
+	noProxy := in.Tunnel.Facts(in.System.Environ)["no_proxy"]
 	if in.Tunnel.Run != "" {
 		// A build hands nothing else to its steps that it keeps out of cache and
 		// history, and by it the tunnel knows a step under another user.
@@ -190,11 +190,11 @@ func (in *Input) build(share *Share, by *builder) error {
 	return nil
 }
 
-// canMount tells that a build's steps can be given files, and sees to it where
+// canMount reports whether a build's steps can be given files, and sees to it where
 // that takes a variable.
-func (in *Input) canMount(edits *wrap.Container) bool {
+func (in *Input) canMount(edits *plan.Container) bool {
 	c := in.Contained
-	switch asked := env.Get(in.World.Environ, c.Container.BuildKit); {
+	switch asked := env.Get(in.System.Environ, c.Container.BuildKit); {
 	case c.Container.BuildKit == "", strings.HasPrefix(c.Verb, "buildx "):
 		return true
 	case asked != "":
@@ -202,19 +202,19 @@ func (in *Input) canMount(edits *wrap.Container) bool {
 			return false
 		}
 	}
-	version := version(c, in.World)
+	version := version(c, in.System)
 	if c.Container.Builtin.Holds(version) {
 		edits.Env = []env.Edit{{Name: c.Container.BuildKit, Value: "1", Reason: "only BuildKit can give a build's steps roots that the image does not keep"}}
 		return true
 	}
 	return version != "" && slices.ContainsFunc(c.Container.Plugins, func(place string) bool {
-		file := in.World.Resolve(place)
-		return file != "" && in.World.Exists(file)
+		file := in.System.Resolve(place)
+		return file != "" && in.System.Exists(file)
 	})
 }
 
 // version is the client's, "" when it does not tell.
-func version(c *profiles.Contained, w profiles.World) string {
+func version(c *detect.Contained, w detect.System) string {
 	program := w.LookPath(c.Command)
 	if program == "" {
 		return ""
@@ -224,9 +224,9 @@ func version(c *profiles.Contained, w profiles.World) string {
 
 // dockerfile reads the one that the build is to be made from. It has no name
 // when it is not a file here: standard input, a URL, or not there at all.
-func (in *Input) dockerfile() (text, name string, flag profiles.ContainerFlag) {
+func (in *Input) dockerfile() (text, name string, flag detect.ContainerFlag) {
 	c := in.Contained
-	flag, _ = profiles.LastFlag(c.Flags, "-f", "--file")
+	flag, _ = detect.LastFlag(c.Flags, "-f", "--file")
 	var files []string
 	switch {
 	case c.Word == "" || c.Word == "-" || strings.Contains(c.Word, "://") || strings.HasPrefix(c.Word, "git@"):
@@ -240,7 +240,7 @@ func (in *Input) dockerfile() (text, name string, flag profiles.ContainerFlag) {
 	}
 	for _, file := range files {
 		if !filepath.IsAbs(file) {
-			file = filepath.Join(in.World.Dir, file)
+			file = filepath.Join(in.System.Dir, file)
 		}
 		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
 			continue
@@ -256,7 +256,7 @@ func (in *Input) dockerfile() (text, name string, flag profiles.ContainerFlag) {
 const imagePatience = 5 * time.Second
 
 // imageEnv is the environment that the image sets, nil when it is not there yet.
-func imageEnv(ctx context.Context, c *profiles.Contained, w profiles.World) []string {
+func imageEnv(ctx context.Context, c *detect.Contained, w detect.System) []string {
 	if c.Word == "" || w.LookPath(c.Command) == "" {
 		return nil
 	}
@@ -278,7 +278,7 @@ type inside struct {
 	variables []string
 	files     map[string][]byte // those that the variables name, by their names
 	links     map[string]string // of these, what is in the state directory already
-	tools     []profiles.Tool
+	tools     []detect.Tool
 }
 
 // newest stands for the version of a tool that cannot be asked.
@@ -287,11 +287,12 @@ const newest = "1000000"
 // inside plans for shell text in a machine of which only its environment is
 // known. Its files begin with the prefix; variables that are not wanted are left
 // out.
-func (in *Input) inside(prefix, text string, environ []string, wanted func(tools []profiles.Tool, name, value string) bool) (*inside, error) {
+func (in *Input) inside(prefix, text string, environ []string, wanted func(tools []detect.Tool, name, value string) bool) (*inside, error) {
 	const bundle, store = "ca-bundle.crt", "java-truststore.p12"
 	t := in.Tunnel
+	t.PublicDir = ""
 	t.StateDir, t.Bundle, t.CA, t.JavaStore = strings.TrimRight(prefix, "/-"), prefix+bundle, prefix+bundle, prefix+store
-	survey, err := in.Library.SurveyShell(text, profiles.World{
+	found, err := detect.Shell(in.Library, text, detect.System{
 		Environ: environ, Dir: "/", Home: "/root",
 		LookPath: func(name string) string { return path.Join("/usr/bin", path.Base(name)) },
 		Exists:   func(string) bool { return false },
@@ -301,20 +302,20 @@ func (in *Input) inside(prefix, text string, environ []string, wanted func(tools
 	if err != nil {
 		return nil, err
 	}
-	plan := wrap.NewPlan(wrap.Input{Environ: environ, Tunnel: t, Survey: survey, Git: &gitenv.Git{}})
+	planned := plan.New(plan.Input{Environ: environ, Tunnel: t, Detected: found, Git: &gitenv.Git{}})
 	var places []string
-	for _, f := range plan.Files {
+	for _, f := range planned.Files {
 		places = append(places, f.Path, prefix+path.Base(f.Path))
 	}
 	moved := strings.NewReplacer(places...)
-	result := &inside{files: map[string][]byte{}, links: map[string]string{}, tools: survey.Tools}
-	for _, change := range plan.Changes {
-		if value := moved.Replace(change.Value); change.Action != "remove" && wanted(survey.Tools, change.Name, value) {
+	result := &inside{files: map[string][]byte{}, links: map[string]string{}, tools: found.Tools}
+	for _, change := range planned.Changes {
+		if value := moved.Replace(change.Value); change.Action != "remove" && wanted(found.Tools, change.Name, value) {
 			result.variables = append(result.variables, change.Name+"="+value)
 		}
 	}
 	named := strings.Join(result.variables, "\n")
-	for _, f := range plan.Files {
+	for _, f := range planned.Files {
 		if name := path.Base(f.Path); strings.Contains(named, prefix+name) {
 			result.files[name] = f.Content
 			named += "\n" + string(f.Content)
@@ -335,14 +336,14 @@ func (in *Input) inside(prefix, text string, environ []string, wanted func(tools
 // forSteps tells which variables a build's steps need beside the predefined
 // arguments. A step is made anew when one changes: what holds the tunnel's port
 // is only for a tool that is known to need it, such as Maven.
-func (in *Input) forSteps(tools []profiles.Tool, name, value string) bool {
+func (in *Input) forSteps(tools []detect.Tool, name, value string) bool {
 	switch {
 	case strings.HasPrefix(name, "AGENT_PROXY_"), strings.EqualFold(name, "NO_PROXY"):
 		return false
 	case !strings.Contains(value, in.Tunnel.Port):
 		return true
 	}
-	return slices.ContainsFunc(tools, func(t profiles.Tool) bool {
+	return slices.ContainsFunc(tools, func(t detect.Tool) bool {
 		return t.Name != profiles.BaseName && slices.ContainsFunc(t.Env, func(e profiles.Env) bool { return e.Name() == name })
 	})
 }
@@ -361,19 +362,19 @@ func (i *inside) write(state string) (string, error) {
 		sum.Write(i.files[name])
 	}
 	dir := filepath.Join(state, stateName, hex.EncodeToString(sum.Sum(nil)[:6]))
+	if err := rundir.MakeDir(filepath.Dir(dir)); err != nil {
+		return "", err
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
 	for name, data := range i.files {
 		file := filepath.Join(dir, name)
-		if _, err := os.Stat(file); err == nil {
-			continue // it was written whole
-		}
 		// The roots are the same for every tunnel, and take no more room.
-		if link := i.links[name]; link != "" && os.Link(link, file) == nil {
-			continue
+		if link := i.links[name]; link != "" {
+			_ = os.Link(link, file) // it may be there, or on a file system without links
 		}
-		if err := rundir.WriteFile(file, data, 0o644); err != nil {
+		if err := rundir.Ensure(file, data, 0o644); err != nil {
 			return "", err
 		}
 	}

@@ -3,6 +3,7 @@ package container
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/detect"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -35,6 +37,63 @@ func TestGiven(t *testing.T) {
 	}
 }
 
+// BuildKit's own parser wrote the table (testdata/dockerfiles/check).
+func TestDividesADockerfileAsBuildKitDoes(t *testing.T) {
+	const dir = "../../testdata/dockerfiles"
+	files, err := filepath.Glob(filepath.Join(dir, "*.dockerfile"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	var b strings.Builder
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line := 1
+		for _, i := range ParseDockerfile(string(data)).instructions {
+			first := line
+			line += strings.Count(i.text, "\n")
+			if i.name != "" {
+				last := max(first, line-1)
+				if !strings.HasSuffix(i.text, "\n") {
+					last = line
+				}
+				fmt.Fprintf(&b, "%s %d-%d %s %d\n", filepath.Base(file), first, last, i.name, i.documents)
+			}
+		}
+	}
+	want, err := os.ReadFile(filepath.Join(dir, "table"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), b.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What hid the rest of a file once: each has the step behind it.
+func TestNothingHidesTheNextStep(t *testing.T) {
+	for step, want := range map[string]string{
+		"RUN grep x <<< foo":                 "npm ci\n",
+		"RUN echo $((1<<x))":                 "npm ci\n",
+		"RUN echo \"a <<EOF b\"":             "npm ci\n",
+		"RUN\tpip x":                         "pip x\n\nnpm ci\n",
+		"RUN --network=none\tpip x":          "pip x\n\nnpm ci\n",
+		"RUN <<EOF\npip x\nEOF":              "pip x\n\nnpm ci\n",
+		"RUN <<-EOF sh\n\tpip x\n\tEOF":      "<<-EOF sh\n\tpip x\n\tEOF\n\nnpm ci\n",
+		"RUN a \\\n# it's\n\n && pip x":      "a  && pip x\n\nnpm ci\n",
+		"RU\\\nN pip x":                      "pip x\n\nnpm ci\n",
+		"COPY <<EOF /x\nRUN no\nEOF":         "npm ci\n",
+		"RUN [\"pip\", \"x\"]":               "pip x\nnpm ci\n",
+		"RUN cat <<A <<'B C'\nA\nRUN x\nB C": "npm ci\n",
+	} {
+		if got := ParseDockerfile("FROM d\n" + step + "\nRUN npm ci\n").Shell(); !strings.HasSuffix(got, want+"\n") || strings.Contains(got, "no") {
+			t.Errorf("%q: the steps are %q", step, got)
+		}
+	}
+}
+
 // Nothing of a file is lost, be it a Dockerfile or not.
 func FuzzDockerfile(f *testing.F) {
 	f.Add("FROM a\nRUN <<EOF\nx\nEOF\n# c\nRUN a \\\n b")
@@ -52,9 +111,9 @@ func FuzzDockerfile(f *testing.F) {
 }
 
 // surveyed reads a command line in a world of these files and variables.
-func surveyed(t *testing.T, line string, files map[string]string, environ ...string) (*profiles.Contained, profiles.World) {
+func surveyed(t *testing.T, line string, files map[string]string, environ ...string) (*detect.Contained, detect.System) {
 	t.Helper()
-	w := profiles.World{
+	w := detect.System{
 		Environ: environ, Home: "/home", Dir: "/work",
 		LookPath: func(string) string { return "" },
 		Exists:   func(path string) bool { _, ok := files[path]; return ok },
@@ -66,7 +125,7 @@ func surveyed(t *testing.T, line string, files map[string]string, environ ...str
 		},
 		Version: func(string, profiles.Probe) string { return "" },
 	}
-	s, err := profiles.Open("").Survey(strings.Fields(line), w)
+	s, err := detect.Command(profiles.Open(""), strings.Fields(line), w)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,11 @@
 package container
 
 import (
-	"bufio"
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
+	"unicode"
 )
 
 // Dockerfile is what an image is built from (the format is documented as
@@ -13,72 +14,155 @@ type Dockerfile struct {
 	instructions []instruction
 }
 
-// instruction is one with its lines as they were written, and what stands
-// before it.
+// instruction is one with its lines as they were written, or one line that is
+// none: a comment, a blank.
 type instruction struct {
 	name string // in capitals, "" for what is no instruction
 	text string
+	rest int // where in text its arguments begin, -1 when its name goes over a line's end
+	// line is its arguments in one line, docs the lines of its here-documents, ends
+	// included.
+	line, docs string
+	documents  int // how many there are
+	// script is what the documents say where they are all that a RUN has.
+	script string
 }
 
-var (
-	directive = regexp.MustCompile(`(?i)^#\s*([a-z]+)\s*=\s*(\S+)\s*$`)
-	heredoc   = regexp.MustCompile(`<<-?\s*["']?([A-Za-z_][A-Za-z0-9_]*)["']?`)
-)
+// directive is a parser directive; those stand at the head of the file.
+var directive = regexp.MustCompile(`^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$`)
 
-// ParseDockerfile divides it into instructions; it finds no fault with any.
+// directives are the names that BuildKit knows; behind another comment there are none.
+var directives = []string{"syntax", "escape", "check"}
+
+// ParseDockerfile divides it into instructions as BuildKit does
+// (frontend/dockerfile/parser); it finds no fault with any.
 func ParseDockerfile(text string) *Dockerfile {
 	d := &Dockerfile{}
-	escape, head := `\`, true
-	var lines []string
-	var until []string // ends of here-documents
-	name := ""
-	for _, line := range strings.SplitAfter(text, "\n") {
-		trimmed := strings.TrimSpace(line)
-		if m := directive.FindStringSubmatch(trimmed); head && m != nil {
-			if strings.EqualFold(m[1], "escape") {
-				escape = m[2]
-			}
-		} else {
-			head = false
+	reader := lineReader{lines: strings.SplitAfter(text, "\n"), escape: `\`}
+	for head := true; len(reader.lines) > 0; {
+		line := strings.TrimSpace(strings.TrimPrefix(reader.lines[0], "\ufeff"))
+		m := directive.FindStringSubmatch(line)
+		if head = head && m != nil && slices.Contains(directives, strings.ToLower(m[1])); head && strings.EqualFold(m[1], "escape") {
+			reader.escape = m[2]
 		}
-		lines = append(lines, line)
-		if len(until) > 0 {
-			if trimmed == until[0] {
-				until = until[1:]
-			}
-			if len(until) > 0 {
-				continue
-			}
-		} else {
-			if trimmed == "" || strings.HasPrefix(trimmed, "#") {
-				if name != "" { // inside an instruction these lines do not count
-					continue
-				}
-			} else if name == "" {
-				first, _, _ := strings.Cut(trimmed, " ")
-				name = strings.ToUpper(first)
-			}
-			if name == "RUN" || name == "COPY" || name == "ADD" {
-				for _, m := range heredoc.FindAllStringSubmatch(line, -1) {
-					until = append(until, m[1])
-				}
-			}
-			if strings.HasSuffix(trimmed, escape) && name != "" || len(until) > 0 {
-				continue
-			}
+		if line == "" || line[0] == '#' {
+			d.instructions = append(d.instructions, instruction{text: reader.take()})
+			continue
 		}
-		d.instructions = append(d.instructions, instruction{name, strings.Join(lines, "")})
-		lines, name = nil, ""
-	}
-	if len(lines) > 0 {
-		d.instructions = append(d.instructions, instruction{name, strings.Join(lines, "")})
+		d.instructions = append(d.instructions, reader.instruction())
 	}
 	return d
 }
 
-// arguments is what stands behind the instruction's name.
-func (i instruction) arguments() string {
-	return i.text[strings.Index(strings.ToUpper(i.text), i.name)+len(i.name):]
+// lineReader takes a file's lines one after another.
+type lineReader struct {
+	lines  []string // with their ends
+	escape string
+}
+
+func (r *lineReader) take() string {
+	line := r.lines[0]
+	r.lines = r.lines[1:]
+	return line
+}
+
+// instruction takes one.
+func (r *lineReader) instruction() instruction {
+	raw, whole := r.logical()
+	words := strings.TrimSpace(strings.TrimPrefix(whole, "\ufeff"))
+	name := words[:len(words)-len(strings.TrimLeftFunc(words, func(c rune) bool { return !unicode.IsSpace(c) }))]
+	i := instruction{name: strings.ToUpper(name), text: raw, line: strings.TrimSpace(words[len(name):])}
+	i.rest = strings.Index(raw, name) + len(name)
+	var docs []heredoc
+	if i.mayHaveDocuments() {
+		docs = heredocs(words)
+	}
+	i.documents = len(docs)
+	for _, doc := range docs {
+		body := r.document(doc)
+		i.docs += body.text
+		i.script += body.content
+	}
+	i.text += i.docs
+	if name == "" || i.rest < len(name) || strings.TrimSpace(strings.TrimPrefix(raw[:i.rest], "\ufeff")) != name {
+		i.rest = -1
+	}
+	return i
+}
+
+// logical takes a line with those that continue it: as they are written, and as
+// one.
+func (r *lineReader) logical() (raw, whole string) {
+	var text, joined strings.Builder
+	for first := true; len(r.lines) > 0; first = false {
+		line := r.take()
+		text.WriteString(line)
+		trimmed := strings.TrimSpace(line)
+		if !first && (trimmed == "" || trimmed[0] == '#') { // these do not count in an instruction
+			continue
+		}
+		line = strings.TrimRight(line, "\r\n")
+		open, continued := strings.CutSuffix(strings.TrimRight(line, " \t"), r.escape)
+		if !continued || strings.HasSuffix(open, r.escape) {
+			joined.WriteString(line)
+			break
+		}
+		joined.WriteString(open)
+	}
+	return text.String(), joined.String()
+}
+
+// mayHaveDocuments reports whether an instruction is one that here-documents may
+// follow: not one in the JSON form.
+func (i *instruction) mayHaveDocuments() bool {
+	name, line := i.name, i.line
+	if name == "ONBUILD" {
+		if fields := strings.Fields(line); len(fields) > 0 {
+			name, line = strings.ToUpper(fields[0]), line[len(fields[0]):]
+		}
+	}
+	return (name == "RUN" || name == "COPY" || name == "ADD") && jsonForm(withoutFlags(line)) == nil
+}
+
+// withoutFlags returns arguments behind those that begin with "--".
+func withoutFlags(line string) string {
+	line = strings.TrimSpace(line)
+	for strings.HasPrefix(line, "--") {
+		end := strings.IndexFunc(line, unicode.IsSpace)
+		if end < 0 {
+			return ""
+		}
+		line = strings.TrimSpace(line[end:])
+	}
+	return line
+}
+
+// jsonForm returns the words of arguments that are a JSON array, nil for others.
+func jsonForm(line string) []string {
+	var words []string
+	if json.Unmarshal([]byte(line), &words) != nil {
+		return nil
+	}
+	return words
+}
+
+// document is one as it stands in the file, and what it says.
+type document struct{ text, content string }
+
+func (r *lineReader) document(doc heredoc) document {
+	var text, content strings.Builder
+	for len(r.lines) > 0 {
+		line := r.take()
+		text.WriteString(line)
+		if doc.tabs {
+			line = strings.TrimLeft(line, "\t")
+		}
+		if strings.TrimRight(line, "\r\n") == doc.name {
+			break
+		}
+		content.WriteString(line)
+	}
+	return document{text.String(), content.String()}
 }
 
 // Shell returns the commands of the steps, as shell text.
@@ -88,22 +172,16 @@ func (d *Dockerfile) Shell() string {
 		if i.name != "RUN" {
 			continue
 		}
-		rest := strings.TrimSpace(i.arguments())
-		for strings.HasPrefix(rest, "--") {
-			_, rest, _ = strings.Cut(rest, " ")
-			rest = strings.TrimSpace(rest)
+		line := withoutFlags(i.line)
+		switch words := jsonForm(line); {
+		case words != nil:
+			line = strings.Join(words, " ")
+		case i.docs != "" && isDocuments(line):
+			line = i.script
+		default:
+			line += "\n" + i.docs
 		}
-		var words []string
-		if json.Unmarshal([]byte(rest), &words) == nil {
-			rest = strings.Join(words, " ")
-		}
-		lines := bufio.NewScanner(strings.NewReader(rest))
-		lines.Buffer(nil, len(rest)+1)
-		for lines.Scan() {
-			if line := lines.Text(); !strings.HasPrefix(strings.TrimSpace(line), "#") {
-				b.WriteString(line + "\n")
-			}
-		}
+		b.WriteString(line + "\n")
 	}
 	return b.String()
 }
@@ -114,11 +192,10 @@ func (d *Dockerfile) Shell() string {
 func (d *Dockerfile) Given(variables []string, options string) string {
 	var b strings.Builder
 	for _, i := range d.instructions {
-		switch i.name {
-		case "RUN":
-			rest := i.arguments()
-			b.WriteString(i.text[:len(i.text)-len(rest)] + " " + options + rest)
-		case "FROM":
+		switch {
+		case i.name == "RUN" && i.rest >= 0:
+			b.WriteString(i.text[:i.rest] + " " + options + i.text[i.rest:])
+		case i.name == "FROM":
 			b.WriteString(i.text)
 			if !strings.HasSuffix(i.text, "\n") {
 				b.WriteByte('\n')

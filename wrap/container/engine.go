@@ -11,14 +11,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/detect"
 	"github.com/agentproxy/agentproxy/profiles/env"
 )
 
 // reach says why what a command line starts cannot reach this machine's loopback;
 // "" when it can, through the host's network. The builder is nil where the engine
 // itself builds.
-func reach(c *profiles.Contained, w profiles.World) (b *builder, why string) {
+func reach(c *detect.Contained, w detect.System) (b *builder, why string) {
 	context, address := chosen(c, w)
 	name, b := building(c, w, cmp.Or(context, address))
 	switch name = own(name); {
@@ -76,9 +76,9 @@ func own(context string) string {
 // chosen returns the context that a command line, the environment or the
 // configuration gives, "" when there is none, and the address that counts then. A
 // flag counts more than a variable, an address more than a name.
-func chosen(c *profiles.Contained, w profiles.World) (context, address string) {
-	named, isNamed := profiles.LastFlag(c.Engine, c.Container.Contexts...)
-	at, isAt := profiles.LastFlag(c.Engine, c.Container.Hosts...)
+func chosen(c *detect.Contained, w detect.System) (context, address string) {
+	named, isNamed := detect.LastFlag(c.Engine, c.Container.Contexts...)
+	at, isAt := detect.LastFlag(c.Engine, c.Container.Hosts...)
 	address = cmp.Or(at.Value, variable(c.Container.Hosts, w))
 	switch {
 	case isNamed:
@@ -93,7 +93,7 @@ func chosen(c *profiles.Contained, w profiles.World) (context, address string) {
 }
 
 // variable is the value of the first that is set; a flag is none.
-func variable(names []string, w profiles.World) (value string) {
+func variable(names []string, w detect.System) (value string) {
 	for _, name := range names {
 		value = cmp.Or(value, env.Get(w.Environ, name))
 	}
@@ -106,7 +106,7 @@ type settings struct {
 	Aliases        map[string]string
 }
 
-func configured(c *profiles.Contained, w profiles.World) (s settings) {
+func configured(c *detect.Contained, w detect.System) (s settings) {
 	for _, place := range c.Container.Config {
 		data, err := w.ReadFile(filepath.Join(w.Resolve(place), "config.json"))
 		if w.Resolve(place) != "" && err == nil && json.Unmarshal(data, &s) == nil {
@@ -119,7 +119,7 @@ func configured(c *profiles.Contained, w profiles.World) (s settings) {
 // named returns the address of one of Docker's contexts, which are kept under
 // the SHA-256 of their names (documented at "docker context"), or why it has
 // none.
-func named(c *profiles.Contained, name string, w profiles.World) (address, why string) {
+func named(c *detect.Contained, name string, w detect.System) (address, why string) {
 	if own(name) == "" {
 		return "", ""
 	}

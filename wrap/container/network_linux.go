@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// hasOurNetwork tells whether what listens at a socket is in this process's
+// hasOurNetwork reports whether what listens at a socket is in this process's
 // network; known is false when the kernel does not say.
 func hasOurNetwork(socket string) (same, known bool) {
 	conn, err := net.DialTimeout("unix", socket, time.Second)

@@ -11,23 +11,24 @@ import (
 	"strings"
 	"time"
 
-	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/profiles/env"
-	"github.com/agentproxy/agentproxy/proxy/canary"
+	"github.com/agentproxy/agentproxy/profiles/rules"
+	"github.com/agentproxy/agentproxy/proxy/contract"
 	"github.com/agentproxy/agentproxy/proxy/status"
-	"github.com/agentproxy/agentproxy/wrap"
+	"github.com/agentproxy/agentproxy/wrap/plan"
 )
 
-// Verdict is what a trial showed.
-type Verdict string
+// Finding is what a trial showed.
+type Finding string
 
 // The verdicts.
 const (
-	Works     Verdict = "works"
-	Untrusted Verdict = "does not trust the CA"
-	Ignored   Verdict = "does not use the tunnel"
-	Plain     Verdict = "speaks plain HTTP to the tunnel"
-	Unclear   Verdict = "unclear"
+	Works     Finding = "works"
+	Untrusted Finding = "does not trust the CA"
+	Ignored   Finding = "does not use the tunnel"
+	Plain     Finding = "speaks plain HTTP to the tunnel"
+	Slow      Finding = "did not finish in time"
+	Unclear   Finding = "unclear"
 )
 
 // Row is one tool of the table.
@@ -41,7 +42,7 @@ type Row struct {
 	// or "" when it was not tried.
 	Proxy   string  `json:"proxy"`
 	Trust   string  `json:"trust,omitempty"`
-	Verdict Verdict `json:"verdict"`
+	Verdict Finding `json:"verdict"`
 	// Fix is the one line that mends it.
 	Fix string `json:"fix,omitempty"`
 	// Said is what the tool printed about it, one line, when it did not work.
@@ -103,8 +104,8 @@ func JudgeUpstream(url string, failures []*status.Failure) *Upstream {
 	return &Upstream{URL: url, Answers: true}
 }
 
-// patience is how long a tool may take.
-const patience = 20 * time.Second
+// trialTimeout is how long a tool may take.
+const trialTimeout = 20 * time.Second
 
 // outputLimit is how much of what a tool prints is kept, in bytes.
 const outputLimit = 64 << 10
@@ -112,8 +113,8 @@ const outputLimit = 64 << 10
 // Try runs the planned command in dir, away from the terminal, and returns the
 // end of what it printed. How it ended says little where it met the canary: some
 // tools cannot be content with what that answers.
-func Try(ctx context.Context, p wrap.Plan, dir string) Outcome {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func Try(ctx context.Context, p plan.Plan, dir string) Outcome {
+	ctx, cancel := context.WithTimeout(ctx, trialTimeout)
 	defer cancel()
 	var out tail
 	cmd := exec.CommandContext(ctx, p.Argv[0], p.Argv[1:]...)
@@ -160,14 +161,14 @@ func said(output string) string {
 // Seen is everything that a trial left behind.
 type Seen struct {
 	Outcome
-	Canary canary.Trial
+	Canary contract.Trial
 	// Failures are what the tunnel noted about the trial's host.
 	Failures []*status.Failure
 }
 
 // Judge fills in what a trial shows of a tool. What stands against it in its
 // settings is the fix, else the advice that there is for the class of failure.
-func Judge(row *Row, seen Seen, p wrap.Plan, advice func(profiles.Class) string) {
+func Judge(row *Row, seen Seen, p plan.Plan, advice func(rules.Class) string) {
 	row.Said = said(seen.Output)
 	plain := false
 	for _, f := range seen.Failures {
@@ -179,19 +180,22 @@ func Judge(row *Row, seen Seen, p wrap.Plan, advice func(profiles.Class) string)
 		return
 	case seen.Canary.Connects > 0 && (len(seen.Failures) > 0 || seen.Finished):
 		row.Proxy, row.Trust, row.Verdict = "tunnel", "rejected", Untrusted
-		row.Fix = "point it at the bundle: " + cmp.Or(advice(profiles.TLSTrust), "$AGENT_PROXY_CA_BUNDLE_PATH") + "; what it gets: agentproxy exec --dry-run -- " + row.Tool
-	case seen.Canary.Connects > 0:
-		row.Proxy, row.Verdict = "tunnel", Unclear
-		row.Fix = "it did not finish in time; try it: agentproxy exec -- " + row.Tool
+		row.Fix = "point it at the bundle: " + cmp.Or(advice(rules.TLSTrust), "$AGENT_PROXY_CA_BUNDLE_PATH") + "; what it gets: agentproxy exec --dry-run -- " + row.Tool
 	case plain:
 		row.Proxy, row.Verdict = "plain HTTP", Plain
 		row.Fix = "use https:// URLs, and unset HTTP_PROXY in its settings"
-	case seen.Finished && !strings.Contains(seen.Output, canary.Domain):
+	case !seen.Finished && (seen.Canary.Connects > 0 || !strings.Contains(seen.Output, contract.CanaryDomain)):
+		row.Proxy, row.Verdict = "not tried", Slow
+		if seen.Canary.Connects > 0 {
+			row.Proxy = "tunnel"
+		}
+		row.Fix = "ask again when the machine is less busy, or try it: agentproxy exec -- " + row.Tool
+	case !strings.Contains(seen.Output, contract.CanaryDomain):
 		row.Proxy, row.Verdict = "not tried", Unclear
 		row.Fix = "it did not get as far as the network; try it: agentproxy exec -- " + row.Tool
 	default:
 		row.Proxy, row.Verdict = "ignored", Ignored
-		row.Fix = "give it the tunnel by its own option: " + cmp.Or(advice(profiles.ProxyBypassed), "$HTTPS_PROXY") + "; what it gets: agentproxy exec --dry-run -- " + row.Tool
+		row.Fix = "give it the tunnel by its own option: " + cmp.Or(advice(rules.ProxyBypassed), "$HTTPS_PROXY") + "; what it gets: agentproxy exec --dry-run -- " + row.Tool
 	}
 	if better := obstacle(p, row.Proxy != "tunnel"); better != "" {
 		row.Fix = better
@@ -199,9 +203,9 @@ func Judge(row *Row, seen Seen, p wrap.Plan, advice func(profiles.Class) string)
 }
 
 // obstacle is what the plan knows to stand in the way.
-func obstacle(p wrap.Plan, unseen bool) string {
+func obstacle(p plan.Plan, unseen bool) string {
 	for entry := range strings.SplitSeq(env.Get(p.Environ, "NO_PROXY"), ",") {
-		if unseen && entry != "" && (entry == "*" || strings.HasSuffix("."+canary.Domain, "."+strings.TrimPrefix(entry, "."))) {
+		if unseen && entry != "" && (entry == "*" || strings.HasSuffix("."+contract.CanaryDomain, "."+strings.TrimPrefix(entry, "."))) {
 			return "NO_PROXY lists " + entry + ", so this trial goes past the tunnel; unset it"
 		}
 	}

@@ -6,35 +6,38 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/agentproxy/agentproxy/profiles"
-	"github.com/agentproxy/agentproxy/proxy/canary"
+	"github.com/agentproxy/agentproxy/profiles/detect"
+	"github.com/agentproxy/agentproxy/profiles/rules"
+	"github.com/agentproxy/agentproxy/proxy/contract"
 	"github.com/agentproxy/agentproxy/proxy/status"
-	"github.com/agentproxy/agentproxy/wrap"
+	"github.com/agentproxy/agentproxy/wrap/plan"
 )
 
 func TestJudge(t *testing.T) {
-	named := "first\nno such host: x." + canary.Domain + "\n"
-	inTheWay := wrap.Plan{Conflicts: []profiles.Conflict{
+	named := "first\nno such host: x." + contract.CanaryDomain + "\n"
+	inTheWay := plan.Plan{Conflicts: []detect.Conflict{
 		{Code: "a", Overruled: true}, {Code: "b", Is: "insecure"}, {Code: "c", File: "/rc", Is: "proxy", Advice: "remove it"}}}
-	advice := map[profiles.Class]string{profiles.ProxyBypassed: "tool --proxy $HTTPS_PROXY"}
+	advice := map[rules.Class]string{rules.ProxyBypassed: "tool --proxy $HTTPS_PROXY"}
 	for name, c := range map[string]struct {
 		seen    Seen
-		plan    wrap.Plan
-		verdict Verdict
+		plan    plan.Plan
+		verdict Finding
 		fix     string
 	}{
-		"works":       {Seen{Canary: canary.Trial{Connects: 1, Requests: 1}, Outcome: Outcome{Output: "odd answer", Finished: true}}, inTheWay, Works, ""},
-		"distrusts":   {Seen{Canary: canary.Trial{Connects: 1}, Outcome: Outcome{Finished: true}}, wrap.Plan{}, Untrusted, "$AGENT_PROXY_CA_BUNDLE_PATH"},
-		"hangs":       {Seen{Canary: canary.Trial{Connects: 1}}, wrap.Plan{}, Unclear, "did not finish"},
-		"rejects":     {Seen{Canary: canary.Trial{Connects: 1}, Failures: []*status.Failure{{Kind: status.ClientTLSRejected}}}, wrap.Plan{}, Untrusted, "BUNDLE"},
-		"plain":       {Seen{Failures: []*status.Failure{{Kind: status.PlainHTTP}}, Outcome: Outcome{Finished: true}}, wrap.Plan{}, Plain, "https:// URLs"},
-		"past it":     {Seen{Outcome: Outcome{Output: named, Finished: true}}, wrap.Plan{}, Ignored, "by its own option: tool --proxy $HTTPS_PROXY"},
-		"no network":  {Seen{Outcome: Outcome{Output: "usage: tool", Finished: true}}, wrap.Plan{}, Unclear, "not get as far"},
+		"works":       {Seen{Canary: contract.Trial{Connects: 1, Requests: 1}, Outcome: Outcome{Output: "odd answer", Finished: true}}, inTheWay, Works, ""},
+		"distrusts":   {Seen{Canary: contract.Trial{Connects: 1}, Outcome: Outcome{Finished: true}}, plan.Plan{}, Untrusted, "$AGENT_PROXY_CA_BUNDLE_PATH"},
+		"hangs":       {Seen{Canary: contract.Trial{Connects: 1}}, plan.Plan{}, Slow, "ask again"},
+		"slow start":  {Seen{}, plan.Plan{}, Slow, "ask again"},
+		"tries past":  {Seen{Outcome: Outcome{Output: named}}, plan.Plan{}, Ignored, "by its own option"},
+		"rejects":     {Seen{Canary: contract.Trial{Connects: 1}, Failures: []*status.Failure{{Kind: status.ClientTLSRejected}}}, plan.Plan{}, Untrusted, "BUNDLE"},
+		"plain":       {Seen{Failures: []*status.Failure{{Kind: status.PlainHTTP}}, Outcome: Outcome{Finished: true}}, plan.Plan{}, Plain, "https:// URLs"},
+		"past it":     {Seen{Outcome: Outcome{Output: named, Finished: true}}, plan.Plan{}, Ignored, "by its own option: tool --proxy $HTTPS_PROXY"},
+		"no network":  {Seen{Outcome: Outcome{Output: "usage: tool", Finished: true}}, plan.Plan{}, Unclear, "not get as far"},
 		"in the way":  {Seen{Outcome: Outcome{Output: named, Finished: true}}, inTheWay, Ignored, "c in /rc: remove it"},
-		"knows never": {Seen{Outcome: Outcome{Output: named, Finished: true}}, wrap.Plan{Never: []string{"tool: use another"}}, Ignored, "tool: use another"},
+		"knows never": {Seen{Outcome: Outcome{Output: named, Finished: true}}, plan.Plan{Never: []string{"tool: use another"}}, Ignored, "tool: use another"},
 	} {
 		row := Row{Tool: "tool"}
-		Judge(&row, c.seen, c.plan, func(class profiles.Class) string { return advice[class] })
+		Judge(&row, c.seen, c.plan, func(class rules.Class) string { return advice[class] })
 		if row.Verdict != c.verdict || !strings.Contains(row.Fix, c.fix) || c.fix == "" && row.Fix != "" {
 			t.Errorf("%s: %+v", name, row)
 		}
@@ -46,11 +49,11 @@ func TestJudge(t *testing.T) {
 
 func TestTry(t *testing.T) {
 	dir := t.TempDir()
-	plan := wrap.Plan{Argv: []string{"sh", "-c", "pwd; echo $A; cat; yes line | head -c 200000; echo end >&2; exit 3"}, Environ: append(os.Environ(), "A=a")}
-	if o := Try(t.Context(), plan, dir); !o.Finished || o.OK || len(o.Output) > outputLimit || said(o.Output) != "end" {
+	p := plan.Plan{Argv: []string{"sh", "-c", "pwd; echo $A; cat; yes line | head -c 200000; echo end >&2; exit 3"}, Environ: append(os.Environ(), "A=a")}
+	if o := Try(t.Context(), p, dir); !o.Finished || o.OK || len(o.Output) > outputLimit || said(o.Output) != "end" {
 		t.Errorf("%d bytes, finished %v, content %v, end %q", len(o.Output), o.Finished, o.OK, said(o.Output))
 	}
-	if o := Try(t.Context(), wrap.Plan{Argv: []string{filepath.Join(dir, "none")}}, dir); !o.Finished || o.OK {
+	if o := Try(t.Context(), plan.Plan{Argv: []string{filepath.Join(dir, "none")}}, dir); !o.Finished || o.OK {
 		t.Error("a program that is not there does not hang")
 	}
 }

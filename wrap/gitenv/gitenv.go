@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/detect"
 	"github.com/agentproxy/agentproxy/profiles/env"
 )
 
@@ -33,20 +33,20 @@ type Git struct {
 
 // conflict is a setting that leads past the tunnel, and what overrules it.
 type conflict struct {
-	profiles.Conflict
+	detect.Conflict
 	over []entry
 }
 
 // entry is one setting.
 type entry struct{ key, value string }
 
-// Rewrites tells that SSH remotes are rewritten.
+// Rewrites reports whether SSH remotes are rewritten.
 func (g *Git) Rewrites() bool { return g.OwnSSH == "" }
 
 // Conflicts returns the settings that lead past the tunnel. ours tells values
 // that an outer run has set.
-func (g *Git) Conflicts(ours func(value string) bool) []profiles.Conflict {
-	var list []profiles.Conflict
+func (g *Git) Conflicts(ours func(value string) bool) []detect.Conflict {
+	var list []detect.Conflict
 	for _, c := range g.conflicts {
 		if !ours(c.Value) {
 			list = append(list, c.Conflict)

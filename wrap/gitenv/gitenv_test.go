@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/detect"
 	"github.com/agentproxy/agentproxy/profiles/env"
 	"github.com/agentproxy/agentproxy/profiles/probe"
 	"github.com/agentproxy/agentproxy/proxy/proxytest/leftout"
@@ -22,9 +22,9 @@ func ours(value string) bool { return value == url }
 
 // imagined is a machine with these files, and git's settings as pairs of origin
 // and "key\nvalue".
-func imagined(environ []string, files map[string]string, config ...string) World {
-	return World{
-		World: profiles.World{
+func imagined(environ []string, files map[string]string, config ...string) System {
+	return System{
+		System: detect.System{
 			Environ: environ, Home: "/home", Dir: "/home/project",
 			LookPath: func(name string) string { return "/bin/" + name },
 			Exists:   func(path string) bool { _, ok := files[path]; return ok },
@@ -68,7 +68,7 @@ func TestRewritesUnlessTheUserHasSSH(t *testing.T) {
 		"an agent without keys":   {environ: []string{"SSH_AUTH_SOCK=/agent"}},
 		"settings of the user's":  {environ: []string{"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=a.b", "GIT_CONFIG_VALUE_0=c"}, own: "GIT_CONFIG_COUNT is set"},
 	} {
-		g := Survey(imagined(c.environ, c.files, c.config...), nil)
+		g := Detect(imagined(c.environ, c.files, c.config...), nil)
 		if g.OwnSSH != c.own {
 			t.Errorf("%s: %q, want %q", name, g.OwnSSH, c.own)
 		}
@@ -81,7 +81,7 @@ func TestRewritesUnlessTheUserHasSSH(t *testing.T) {
 
 func TestContinuesTheUsersSettings(t *testing.T) {
 	environ := []string{"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=http.proxy", "GIT_CONFIG_VALUE_0=http://past:1"}
-	g := Survey(imagined(environ, nil, "command line:", "http.proxy\nhttp://past:1"), nil)
+	g := Detect(imagined(environ, nil, "command line:", "http.proxy\nhttp://past:1"), nil)
 	got := edited(environ, g)
 	want := map[string]string{"GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_0": "http.proxy", "GIT_CONFIG_VALUE_0": "http://past:1",
 		"GIT_CONFIG_KEY_1": "http.proxy", "GIT_CONFIG_VALUE_1": url}
@@ -89,8 +89,21 @@ func TestContinuesTheUsersSettings(t *testing.T) {
 		t.Error(diff)
 	}
 	broken := []string{"GIT_CONFIG_COUNT=2", "GIT_CONFIG_KEY_0=a.b", "GIT_CONFIG_VALUE_0=c"}
-	if edits := Survey(imagined(broken, nil), nil).Edits(url, broken); len(edits) > 0 {
+	if edits := Detect(imagined(broken, nil), nil).Edits(url, broken); len(edits) > 0 {
 		t.Errorf("settings that git refuses were mended: %v", edits)
+	}
+}
+
+// What only begins like this machine is another.
+func TestLoopbackURLs(t *testing.T) {
+	for url, want := range map[string]bool{
+		"http://localhost:3000/": true, "https://u@127.0.0.2/x@y": true, "http://[::1]:80/": true, "http://[::1]": true, "https://git.localhost": true,
+		"https://localhost.corp.example/": false, "https://127.corp.example/": false, "https://localhost@git.corp.example": false,
+		"https://*.corp.example/": false, "https://git.corp.example:127/localhost": false, "": false,
+	} {
+		if got := loopback(url); got != want {
+			t.Errorf("%q: %v", url, got)
+		}
 	}
 }
 
@@ -102,12 +115,13 @@ func TestConflicts(t *testing.T) {
 		"file:/home/.gitconfig", "http.sslcainfo\n~/corp.pem",
 		"file:.git/config", "http.https://git.test/.proxy\nhttp://past:1",
 		"file:.git/config", "http.http://localhost:3000/.proxy\n",
+		"file:.git/config", "http.https://localhost.corp.example/.proxy\nhttp://past:1",
 		"file:.git/config", "remote.origin.proxy\n",
 		"file:.git/config", "url.git@github.com:.insteadof\nhttps://github.com/",
 		"file:.git/config", "url.https://mirror.test/.insteadof\nhttps://github.com/",
 		"file:.git/config", "core.bare\nfalse",
 	}
-	g := Survey(imagined(nil, map[string]string{"/home/.gitconfig": file}, config...), nil)
+	g := Detect(imagined(nil, map[string]string{"/home/.gitconfig": file}, config...), nil)
 	var got []string
 	for _, c := range g.Conflicts(ours) {
 		got = append(got, c.Code+" "+c.Is+" "+filepath.Base(c.File))
@@ -119,7 +133,7 @@ func TestConflicts(t *testing.T) {
 		}
 	}
 	want := []string{"git_http_proxy proxy .gitconfig", "git_http_ssl_verify insecure .gitconfig", "git_http_ssl_ca_info ca .gitconfig",
-		"git_http_url_proxy proxy config", "git_remote_proxy proxy config", "git_https_to_ssh_instead_of other config"}
+		"git_http_url_proxy proxy config", "git_http_url_proxy proxy config", "git_remote_proxy proxy config", "git_https_to_ssh_instead_of other config"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -152,8 +166,8 @@ func TestRealGit(t *testing.T) {
 		}
 		return strings.TrimSpace(string(out))
 	}
-	machine := Machine(probe.Open(environ, "").World(home, home))
-	g := Survey(machine, []string{"git.corp.test"})
+	machine := Machine(t.Context(), probe.Open(environ, "").System(t.Context(), home, home))
+	g := Detect(machine, []string{"git.corp.test"})
 	after := env.Apply(environ, g.Edits(url, environ))
 	for _, c := range []struct {
 		args []string
@@ -173,7 +187,7 @@ func TestRealGit(t *testing.T) {
 		}
 	}
 	// An exec in an exec adds nothing.
-	inner := Survey(Machine(probe.Open(after, "").World(home, home)), []string{"git.corp.test"})
+	inner := Detect(Machine(t.Context(), probe.Open(after, "").System(t.Context(), home, home)), []string{"git.corp.test"})
 	if edits := inner.Edits(url, after); len(edits) > 0 {
 		t.Errorf("twice: %v", edits)
 	}

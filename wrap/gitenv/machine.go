@@ -8,23 +8,23 @@ import (
 	"os/exec"
 	"time"
 
-	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/detect"
 )
 
 // Machine asks this machine's git and SSH agent.
-func Machine(w profiles.World) World {
-	return World{World: w, Config: func() []byte { return config(w) }, AgentKeys: agentKeys}
+func Machine(ctx context.Context, w detect.System) System {
+	return System{System: w, Config: func() []byte { return config(ctx, w) }, AgentKeys: agentKeys}
 }
 
-// patience is how long git and the agent may take.
-const patience = 2 * time.Second
+// askTimeout is how long git and the agent may take.
+const askTimeout = 2 * time.Second
 
-func config(w profiles.World) []byte {
+func config(ctx context.Context, w detect.System) []byte {
 	git := w.LookPath("git")
 	if git == "" {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, git, "config", "--list", "--show-origin", "-z")
 	cmd.Env, cmd.Dir = w.Environ, w.Dir
@@ -40,12 +40,12 @@ func config(w profiles.World) []byte {
 // The ssh package of golang.org/x/crypto would do it at the price of a
 // megabyte in every start.
 func agentKeys(socket string) int {
-	conn, err := net.DialTimeout("unix", socket, patience)
+	conn, err := net.DialTimeout("unix", socket, askTimeout)
 	if err != nil {
 		return 0
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(askTimeout))
 	if _, err := conn.Write([]byte{0, 0, 0, 1, 11}); err != nil {
 		return 0
 	}

@@ -12,7 +12,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/rules"
+	"github.com/agentproxy/agentproxy/proxy/atomicfile"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 )
 
@@ -21,18 +22,22 @@ import (
 type Fix struct {
 	Tool string `json:"tool"`
 	// Version is the tool's when it helped, "" when it does not tell.
-	Version string         `json:"version,omitempty"`
-	Project string         `json:"project"`
-	Class   profiles.Class `json:"class"`
-	Since   time.Time      `json:"since"`
+	Version string      `json:"version,omitempty"`
+	Project string      `json:"project"`
+	Class   rules.Class `json:"class"`
+	// Capture is true when the remedy was a network of its own.
+	Capture bool      `json:"capture,omitempty"`
+	Since   time.Time `json:"since"`
 }
 
 func (f Fix) same(other Fix) bool {
-	return f.Tool == other.Tool && f.Version == other.Version && f.Project == other.Project && f.Class == other.Class
+	return f.Tool == other.Tool && f.Version == other.Version && f.Project == other.Project && f.Class == other.Class && f.Capture == other.Capture
 }
 
 // File is the memory's name in the state directory.
 const File = "learned.json"
+
+var _ = rundir.Register(File)
 
 // limit is how many fixes are remembered; the oldest go first.
 const limit = 500
@@ -52,14 +57,14 @@ func Open(dir string) *Memory { return &Memory{path: filepath.Join(dir, File)} }
 func (m *Memory) All() []Fix {
 	if !m.loaded {
 		m.loaded = true
-		if data, err := os.ReadFile(m.path); err == nil && json.Unmarshal(data, &m.fixes) != nil {
+		if data, err := rundir.ReadFile(m.path); err == nil && json.Unmarshal(data, &m.fixes) != nil {
 			m.fixes = nil
 		}
 	}
 	return slices.Clone(m.fixes)
 }
 
-// Has tells whether the fix is known; its time does not matter.
+// Has reports whether the fix is known; its time does not matter.
 func (m *Memory) Has(f Fix) bool { return slices.ContainsFunc(m.All(), f.same) }
 
 // Add remembers a fix.
@@ -87,7 +92,7 @@ func (m *Memory) save() error {
 	if err != nil {
 		return err
 	}
-	if err := rundir.WriteFile(m.path, append(data, '\n'), 0o600); err != nil {
+	if err := atomicfile.Write(m.path, append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("remember what helped: %w", err)
 	}
 	return nil

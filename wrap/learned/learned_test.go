@@ -5,12 +5,12 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/rules"
 )
 
 func TestMemory(t *testing.T) {
 	dir := t.TempDir()
-	fix := Fix{Tool: "node", Version: "20.1", Project: "/p", Class: profiles.ProxyBypassed}
+	fix := Fix{Tool: "node", Version: "20.1", Project: "/p", Class: rules.ProxyBypassed}
 	other := fix
 	other.Version = "22.0"
 	for range 2 { // learned twice is known once

@@ -27,7 +27,7 @@ func (t *Terminal) resume() {
 	t.follow()
 }
 
-// regained tells that a stop by the signal is out of date: the command wanted
+// regained reports whether a stop by the signal is out of date: the command wanted
 // the terminal when it was in the background, and we have come to the
 // foreground since.
 func (t *Terminal) regained(s syscall.Signal) bool {
@@ -40,7 +40,7 @@ func (t *Terminal) regained(s syscall.Signal) bool {
 	return t.phase == foreground && time.Since(t.since) < recently
 }
 
-// Cooked tells that our terminal made signals of keys, for our group, when one
+// Cooked reports whether our terminal made signals of keys, for our group, when one
 // that we get now was sent: it has just been, or is about to be, made raw.
 func (t *Terminal) Cooked() bool {
 	t.mu.Lock()
@@ -69,11 +69,15 @@ func (t *Terminal) enter() error {
 	if err != nil {
 		return err
 	}
+	keys, err := waiting(ours, found)
+	if err != nil {
+		return err
+	}
 	if err := found.raw().apply(ours); err != nil {
 		return err
 	}
 	t.found = found
-	if keys := waiting(ours, found); len(keys) > 0 {
+	if len(keys) > 0 {
 		found.refill().apply(t.slave)
 		t.send(keys)
 		// The kernel takes them from one end to the other in a thread of its own;
@@ -97,8 +101,11 @@ func (t *Terminal) leave(next phase) {
 		if err != nil { // it was hung up
 			s = t.found
 		}
-		s.raw().apply(t.slave)
-		if keys := waiting(t.slave, s); len(keys) > 0 {
+		keys, _ := waiting(t.slave, s)
+		if mayUnread(ours) && s.uncut().apply(ours) == nil {
+			t.unsent = append(t.unsent, queue(ours)...)
+		}
+		if len(keys) > 0 {
 			s.refill().apply(ours)
 			unread(ours, keys)
 		}
@@ -121,24 +128,37 @@ func (t *Terminal) set(next phase) {
 	t.wake[1].Write([]byte{0})
 }
 
-// waiting takes the keys out of the queue of a terminal, which has been made
-// raw. With the settings before that, an end of file was among the lines as a
+// waiting takes the keys out of the queue of a terminal with such settings, and
+// leaves it uncut. All of them have been shown and interpreted: were the terminal
+// raw meanwhile, those that just come would be among them as they were typed, with
+// "\r" for Enter, and nobody could tell. An end of file was among the lines as a
 // zero byte (n_tty.c, __DISABLED_CHAR).
-func waiting(fd int, before settings) []byte {
-	var keys []byte
+func waiting(fd int, found settings) ([]byte, error) {
+	if err := found.uncut().apply(fd); err != nil {
+		return nil, err
+	}
+	keys := queue(fd)
+	if found.canonical() {
+		keys = bytes.ReplaceAll(keys, []byte{0}, []byte{found.Cc[unix.VEOF]})
+	}
+	return keys, nil
+}
+
+// queue takes out what waits on a terminal that is uncut or raw.
+func queue(fd int) (keys []byte) {
 	buf := make([]byte, 4096)
 	for {
 		n, err := unix.Read(fd, buf)
 		if n <= 0 && err != syscall.EINTR {
-			break
+			return keys
 		}
 		keys = append(keys, buf[:max(n, 0)]...)
 	}
-	if before.canonical() {
-		keys = bytes.ReplaceAll(keys, []byte{0}, []byte{before.Cc[unix.VEOF]})
-	}
-	return keys
 }
+
+// mayUnread reports whether unread may put keys back: the kernel looks for the key
+// only then.
+func mayUnread(fd int) bool { return unix.IoctlSetInt(fd, unix.TIOCSTI, 0) == unix.EFAULT }
 
 // unread puts keys into the queue of our terminal. Where the kernel does not
 // allow that to ordinary users (sysctl dev.tty.legacy_tiocsti, since Linux

@@ -72,7 +72,7 @@ func (t *Terminal) pass(buf []byte) {
 	signals := t.signals(keys)
 	t.send(keys)
 	for _, s := range signals {
-		t.job.Keyed(s)
+		t.job.KeySignal(s)
 	}
 }
 
@@ -110,7 +110,7 @@ func (t *Terminal) signals(keys []byte) []syscall.Signal {
 	return list
 }
 
-// hasForeground tells that the command's own group is the foreground one, and
+// hasForeground reports whether the command's own group is the foreground one, and
 // not one that it has made.
 func (t *Terminal) hasForeground() (has bool) {
 	t.withMaster(func(fd int) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,12 +29,15 @@ type path struct {
 	// release: nobody but the command needs out, so that its reader is to see
 	// the end when the command closes it.
 	release bool
+	// keep puts that off while there may be another command, gone is true once it has
+	// been done.
+	keep, gone bool
 
-	mu    sync.Mutex // held while bytes are under way
-	buf   []byte
-	full  int   // reads in a row that filled buf
-	bulk  *bulk // once the path is busy, where there is such a thing
-	ended bool
+	mu      sync.Mutex // held while bytes are under way
+	buf     []byte
+	full    int      // reads in a row that filled buf
+	splicer *splicer // once the path is busy, where there is such a thing
+	ended   bool
 }
 
 func newPath(near *os.File, out int) *path {
@@ -95,8 +99,8 @@ func (p *path) drain() bool {
 
 // pass passes one portion on and tells its size.
 func (p *path) pass() (int, error) {
-	if p.bulk != nil {
-		return p.bulk.move(p)
+	if p.splicer != nil {
+		return p.splicer.move(p)
 	}
 	n, err := unix.Read(p.fd, p.buf)
 	switch {
@@ -111,7 +115,7 @@ func (p *path) pass() (int, error) {
 	} else if p.full++; p.full == busyReads {
 		// A quiet pipe keeps its size and is read at once: its writer cannot run
 		// further ahead of its reader than it would alone.
-		defer func() { p.bulk = newBulk(p) }()
+		defer func() { p.splicer = newSplicer(p) }()
 	}
 	if err := write(p.out, data); err != nil {
 		return 0, err
@@ -134,9 +138,41 @@ func (p *path) finish() {
 	p.ended = true
 	p.near.Close()
 	p.settle()
-	if !p.release {
-		return
+	switch {
+	case p.keep:
+		time.AfterFunc(keepLimit, func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if p.keep {
+				p.letGo()
+			}
+		})
+	case p.release:
+		p.letGo()
 	}
+}
+
+// keepLimit is how long a command that has closed its output may take to end, before
+// the reader sees the end of it.
+const keepLimit = 50 * time.Millisecond
+
+// stay keeps the output that has not been let go of: the command has ended.
+func (p *path) stay() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.release = p.release && !p.keep
+	p.keep = false
+}
+
+func (p *path) isGone() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.gone
+}
+
+// letGo closes our end of the output; the descriptor stays taken.
+func (p *path) letGo() {
+	p.gone = true
 	if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
 		unix.Dup2(int(null.Fd()), p.out)
 		null.Close()
@@ -145,9 +181,9 @@ func (p *path) finish() {
 
 // settle lets the viewer have what it was lent.
 func (p *path) settle() {
-	if p.bulk != nil {
-		p.bulk.close()
-		p.bulk = nil
+	if p.splicer != nil {
+		p.splicer.close()
+		p.splicer = nil
 	}
 }
 

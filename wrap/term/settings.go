@@ -27,6 +27,15 @@ func (s settings) raw() settings {
 	return s
 }
 
+// uncut gives out the keys that wait, lines that are not complete included, and
+// goes on showing and interpreting those that come, but for the keys that edit a
+// line; a read returns what there is, nothing included.
+func (s settings) uncut() settings {
+	s.Lflag &^= unix.ICANON
+	s.Cc[unix.VMIN], s.Cc[unix.VTIME] = 0, 0
+	return s
+}
+
 // refill takes keys that another terminal has already shown and interpreted:
 // nothing is left to do but to cut them into lines.
 func (s settings) refill() settings {
@@ -42,8 +51,8 @@ func (s settings) unprocessed() settings {
 	return s
 }
 
-// processed tells that output is not left as it is.
+// processed reports whether output is not left as it is.
 func (s settings) processed() bool { return s.Oflag&unix.OPOST != 0 }
 
-// canonical tells that keys are read in lines.
+// canonical reports whether keys are read in lines.
 func (s settings) canonical() bool { return s.Lflag&unix.ICANON != 0 }

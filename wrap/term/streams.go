@@ -69,12 +69,17 @@ func Open(tee *Tee, mode Mode) *Streams {
 	return s
 }
 
-// Keep holds on to our standard output when the command closes its own: there
-// may be another command for it. Until then its reader does not see the end.
+// Keep holds on to our standard output for a moment when the command closes its own:
+// if it ends meanwhile, there may be another command for it.
 func (s *Streams) Keep() {
 	for _, p := range s.paths {
-		p.release = false
+		p.keep = p.release
 	}
+}
+
+// Gone reports whether our standard output was let go of while the command ran.
+func (s *Streams) Gone() bool {
+	return slices.ContainsFunc(s.paths, func(p *path) bool { return p.isGone() })
 }
 
 func (s *Streams) makeWake() (err error) {
@@ -152,7 +157,7 @@ func (s *Streams) Resume() {
 	}
 }
 
-// Regained tells that a stop by the signal is out of date.
+// Regained reports whether a stop by the signal is out of date.
 func (s *Streams) Regained(sig syscall.Signal) bool {
 	return s.Terminal != nil && s.Terminal.regained(sig)
 }
@@ -164,6 +169,9 @@ func (s *Streams) Regained(sig syscall.Signal) bool {
 func (s *Streams) Finish() (held bool) {
 	if len(s.paths) == 0 {
 		return false
+	}
+	for _, p := range s.paths {
+		p.stay()
 	}
 	s.Flush()
 	s.wake[1].Close()
@@ -184,7 +192,7 @@ func (s *Streams) Finish() (held bool) {
 	return len(left) > 0
 }
 
-// Watched tells that standard output (1) or error (2) passed through us, and
+// Watched reports whether standard output (1) or error (2) passed through us, and
 // was not inherited.
 func (s *Streams) Watched(stream int) bool {
 	if stream == 1 {
@@ -193,7 +201,7 @@ func (s *Streams) Watched(stream int) bool {
 	return s.Err != os.Stderr
 }
 
-// watchable tells that a pipe can stand before the descriptor.
+// watchable reports whether a pipe can stand before the descriptor.
 func watchable(fd int) bool {
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) != nil {
@@ -213,7 +221,7 @@ func isNull(st unix.Stat_t) bool {
 	return unix.Stat(os.DevNull, &null) == nil && null.Rdev == st.Rdev
 }
 
-// same tells that two descriptors are one pipe or socket.
+// same reports whether two descriptors are one pipe or socket.
 func same(a, b int) bool {
 	var x, y unix.Stat_t
 	return unix.Fstat(a, &x) == nil && unix.Fstat(b, &y) == nil && x.Dev == y.Dev && x.Ino == y.Ino

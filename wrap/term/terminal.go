@@ -31,9 +31,9 @@ type Job interface {
 	Foreground(bool)
 	// Group is the number of the command's process group.
 	Group() int
-	// Keyed tells of a key that has signalled the command's group. Without us,
+	// KeySignal tells of a key that has signalled the command's group. Without us,
 	// our own would have got the signal.
-	Keyed(syscall.Signal)
+	KeySignal(syscall.Signal)
 }
 
 // Terminal is a pseudo terminal in the place of ours. The command has it as its
@@ -50,7 +50,7 @@ type Terminal struct {
 	near   *os.File // the master; also of the output's path
 	master int      // near's descriptor, to wait for
 	far    *os.File // the slave, which the command gets
-	slave  int      // far's descriptor
+	slave  int      // the same, for us; never blocking, also when others read there
 	wake   [2]*os.File
 	awaken int // the end of wake that is read; never blocking
 	loop   sync.WaitGroup
@@ -96,15 +96,19 @@ func openTerminal() (*Terminal, error) {
 	if err != nil || !now.processed() {
 		return nil, errNotOurs
 	}
-	t := &Terminal{}
+	t := &Terminal{slave: -1}
 	if t.near, t.far, err = pty.Open(); err != nil {
+		return nil, err
+	}
+	if t.slave, err = unix.Open(t.far.Name(), unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
+		t.close()
 		return nil, err
 	}
 	if t.wake[0], t.wake[1], err = os.Pipe(); err != nil {
 		t.close()
 		return nil, err
 	}
-	t.slave, t.awaken = int(t.far.Fd()), int(t.wake[0].Fd())
+	t.awaken = int(t.wake[0].Fd())
 	unix.SetNonblock(t.awaken, true)
 	if err = t.enter(); err != nil {
 		t.close()
@@ -113,7 +117,7 @@ func openTerminal() (*Terminal, error) {
 	return t, nil
 }
 
-// isForeground tells that our terminal is our controlling terminal and listens
+// isForeground reports whether our terminal is our controlling terminal and listens
 // to our process group.
 func isForeground() bool {
 	group, err := unix.IoctlGetInt(ours, unix.TIOCGPGRP)
@@ -168,6 +172,7 @@ func (t *Terminal) end() {
 	t.mu.Unlock()
 	t.loop.Wait()
 	t.far.Close()
+	unix.Close(t.slave)
 	t.wake[0].Close()
 	t.wake[1].Close()
 }
@@ -178,9 +183,12 @@ func (t *Terminal) close() {
 			f.Close()
 		}
 	}
+	if t.slave >= 0 {
+		unix.Close(t.slave)
+	}
 }
 
-// sameDevice tells that both descriptors are one terminal.
+// sameDevice reports whether both descriptors are one terminal.
 func sameDevice(a, b int) bool {
 	var x, y unix.Stat_t
 	return unix.Fstat(a, &x) == nil && unix.Fstat(b, &y) == nil &&
