@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # The hook for bash, from 3.2 on. The shell's environment goes through the tunnel;
-# it is taken back when the tunnel is gone and set again when there is another.
-# agentproxy_off undoes it, agentproxy_on does it again.
+# it is taken back when the tunnel is gone and set again when there is another, or
+# the configuration was edited. agentproxy_off undoes it, agentproxy_on does it
+# again. When it cannot be done, or is over, one line says so.
 #
 # Builtins are called with "builtin": people alias them and define functions over
 # them. Nothing here fails under set -eu, and nothing is forked at a prompt
@@ -48,20 +49,52 @@ __agentproxy_leave() {
 	__agentproxy_port=
 }
 
-# __agentproxy_enter: the environment goes through the tunnel.
+# __agentproxy_enter: the environment goes through the tunnel. When that cannot be,
+# agentproxy has said why, and what it prints is what to look at.
 __agentproxy_enter() {
 	__agentproxy_leave
-	builtin local text
-	if text=$("$__agentproxy_bin" __hook enter bash $$); then
+	builtin local text status=0
+	if [[ $__agentproxy_bin == */* && ! -x $__agentproxy_bin ]]; then
+		builtin printf 'agentproxy: this shell goes past the tunnel: %s is not there\n' "$__agentproxy_bin" >&2
+		builtin return 127
+	fi
+	text=$("$__agentproxy_bin" __hook enter bash $$) || status=$?
+	if [[ $text == *__agentproxy_watch* ]]; then
 		builtin eval "$text"
+	fi
+	builtin return "$status"
+}
+
+# __agentproxy_watch FILE CONFIG SEEN: the tunnel's file for shells, "PORT TIME PID" with the
+# last failure's time, "" for none; the configuration; and a file that is as old as
+# our knowledge of it.
+__agentproxy_watch() {
+	__agentproxy_file=$1 __agentproxy_config=$2 __agentproxy_seen=$3
+	__agentproxy_configured=
+	if [[ -e $2 ]]; then
+		__agentproxy_configured=yes
+	fi
+	if [[ -n $1 ]]; then
+		IFS=' ' builtin read -r __agentproxy_port __agentproxy_failed _ 2>/dev/null <"$1" || builtin :
 	fi
 }
 
-# __agentproxy_watch FILE: the tunnel's pulse, "PORT TIME PID" with the last
-# failure's time.
-__agentproxy_watch() {
-	__agentproxy_pulse=$1
-	IFS=' ' builtin read -r __agentproxy_port __agentproxy_failed _ 2>/dev/null <"$1" || builtin :
+# __agentproxy_edited: the configuration has changed since, has come or gone.
+__agentproxy_edited() {
+	builtin local configured=
+	if [[ ! -e $__agentproxy_seen ]]; then
+		builtin return 1
+	fi
+	if [[ -e $__agentproxy_config ]]; then
+		configured=yes
+	fi
+	[[ $configured != "$__agentproxy_configured" || $__agentproxy_config -nt $__agentproxy_seen ]]
+}
+
+# __agentproxy_again PORT: as for the first time. What fails is not tried again
+# while the port is the same.
+__agentproxy_again() {
+	__agentproxy_enter || __agentproxy_port=$1
 }
 
 # __agentproxy_tell: what went wrong since the last prompt, if agentproxy is there
@@ -92,19 +125,30 @@ agentproxy_off() {
 __agentproxy_prompt() {
 	builtin local status=${__agentproxy_status:-$?} port='' failed='' pid=''
 	__agentproxy_status=
-	if [[ -z $__agentproxy_wanted || -z $__agentproxy_pulse ]]; then
+	if [[ -z $__agentproxy_wanted ]]; then
 		builtin return "$status"
 	fi
-	if [[ -r $__agentproxy_pulse ]]; then
-		IFS=' ' builtin read -r port failed pid <"$__agentproxy_pulse" || builtin :
+	if __agentproxy_edited; then
+		__agentproxy_enter || builtin :
+		builtin return "$status"
+	fi
+	if [[ -z $__agentproxy_file ]]; then
+		builtin return "$status"
+	fi
+	if [[ -r $__agentproxy_file ]]; then
+		IFS=' ' builtin read -r port failed pid <"$__agentproxy_file" || builtin :
 	fi
 	if [[ $port != "$__agentproxy_port" ]]; then
-		__agentproxy_leave
 		if [[ -n $port ]]; then
-			__agentproxy_enter 2>/dev/null
+			__agentproxy_again "$port"
+		else
+			if ((${#__agentproxy_names[@]})); then
+				builtin printf 'agentproxy: %s\n' "$__agentproxy_over" >&2
+			fi
+			__agentproxy_leave
 		fi
-	elif ((status)) && [[ -n $port ]] && ! __agentproxy_lives "$pid"; then
-		__agentproxy_enter 2>/dev/null # it has crashed: another one, on the same port
+	elif ((status)) && ((${#__agentproxy_names[@]})) && ! __agentproxy_lives "$pid"; then
+		__agentproxy_again "$port" # it has crashed: another one, on the same port
 	elif [[ $failed != "$__agentproxy_failed" ]]; then
 		if ((status)); then
 			__agentproxy_tell
@@ -141,12 +185,14 @@ __agentproxy_install() {
 # Read again, as by a second rc file: first as it was.
 builtin : "${__agentproxy_bin:=agentproxy}"
 __agentproxy_names=(${__agentproxy_names[@]+"${__agentproxy_names[@]}"})
-__agentproxy_pulse=${__agentproxy_pulse-}
+__agentproxy_file=${__agentproxy_file-}
 __agentproxy_failed=${__agentproxy_failed-}
+__agentproxy_seen=${__agentproxy_seen-}
+__agentproxy_over='the tunnel has left, and this shell goes past it now; agentproxy_on starts another'
 if [[ $- == *i* ]]; then
-	agentproxy_on 2>/dev/null
+	agentproxy_on || builtin :
 	__agentproxy_install
 elif [[ -z ${AGENT_PROXY_URL-} || $AGENT_PROXY_URL != "${HTTPS_PROXY-}" ]]; then
 	# A script, by BASH_ENV or a login, that did not inherit it.
-	agentproxy_on 2>/dev/null
+	agentproxy_on 2>/dev/null || builtin :
 fi

@@ -1,6 +1,7 @@
 # The hook for fish, from 3.0 on. The shell's environment goes through the tunnel;
-# it is taken back when the tunnel is gone and set again when there is another.
-# agentproxy_off undoes it, agentproxy_on does it again.
+# it is taken back when the tunnel is gone and set again when there is another, or
+# the configuration was edited. agentproxy_off undoes it, agentproxy_on does it
+# again. When it cannot be done, or is over, one line says so.
 #
 # Builtins are called with "builtin": people define functions over them. Nothing
 # is forked at a prompt unless the tunnel has changed or has noted a failure.
@@ -57,20 +58,45 @@ function __agentproxy_leave
     builtin true # "set" keeps the status
 end
 
-# __agentproxy_enter: the environment goes through the tunnel. A redirection of the
-# function's errors reaches a pipe, and no command substitution.
+# __agentproxy_enter: the environment goes through the tunnel. When that cannot be,
+# agentproxy has said why, and what it prints is what to look at. A redirection of
+# the function's errors reaches a pipe, and no command substitution.
 function __agentproxy_enter
     __agentproxy_leave
+    if not builtin test -x $__agentproxy_bin
+        builtin printf 'agentproxy: this shell goes past the tunnel: %s is not there\n' $__agentproxy_bin >&2
+        return 127
+    end
     $__agentproxy_bin __hook enter fish $fish_pid | builtin read -lz text
+    builtin set -l failed $pipestatus[1]
     builtin string match -q '*__agentproxy_watch *' -- "$text"
     and builtin printf %s $text | builtin source
+    return $failed
 end
 
-# __agentproxy_watch FILE: the tunnel's pulse, "PORT TIME PID" with the last
-# failure's time.
+# __agentproxy_watch FILE CONFIG SEEN: the tunnel's file for shells, "PORT TIME PID" with the
+# last failure's time, "" for none; the configuration; and a file that is as old as
+# our knowledge of it.
 function __agentproxy_watch
-    builtin set -g __agentproxy_pulse $argv[1]
-    builtin read -g -d ' ' __agentproxy_port __agentproxy_failed __agentproxy_pid <$argv[1]
+    builtin set -g __agentproxy_file $argv[1]
+    builtin set -g __agentproxy_config $argv[2]
+    builtin set -g __agentproxy_seen $argv[3]
+    builtin set -g __agentproxy_configured
+    builtin test -e "$argv[2]"
+    and builtin set -g __agentproxy_configured yes
+    builtin test -n "$argv[1]"
+    and builtin read -g -d ' ' __agentproxy_port __agentproxy_failed __agentproxy_pid <$argv[1]
+end
+
+# __agentproxy_edited: the configuration has changed since, has come or gone.
+function __agentproxy_edited
+    builtin test -e "$__agentproxy_seen"
+    or return 1
+    builtin set -l configured
+    builtin test -e "$__agentproxy_config"
+    and builtin set configured yes
+    builtin test "$configured" != "$__agentproxy_configured"
+    or builtin test "$__agentproxy_config" -nt "$__agentproxy_seen" 2>/dev/null
 end
 
 # __agentproxy_tell: what went wrong since the last prompt, if agentproxy is there
@@ -94,25 +120,36 @@ end
 
 function __agentproxy_prompt --on-event fish_prompt
     builtin set -l last $status
-    if builtin test -z "$__agentproxy_wanted" -o -z "$__agentproxy_pulse"
+    if builtin test -z "$__agentproxy_wanted"
+        return
+    end
+    if __agentproxy_edited
+        __agentproxy_enter
+        return
+    end
+    if builtin test -z "$__agentproxy_file"
         return
     end
     builtin set -l port
     builtin set -l failed
     builtin set -l pid
-    if builtin test -r "$__agentproxy_pulse"
-        builtin read -l -d ' ' p f d <$__agentproxy_pulse
+    if builtin test -r "$__agentproxy_file"
+        builtin read -l -d ' ' p f d <$__agentproxy_file
         builtin set port $p
         builtin set failed $f
         builtin set pid $d
     end
     if builtin test "$port" != "$__agentproxy_port"
-        __agentproxy_leave
-        if builtin test -n "$port" -a -x "$__agentproxy_bin"
-            __agentproxy_enter 2>/dev/null
+        if builtin test -n "$port"
+            __agentproxy_enter
+            or builtin set -g __agentproxy_port $port # what fails is not tried again while the port is the same
+        else
+            builtin test -n "$__agentproxy_names"
+            and builtin printf 'agentproxy: %s\n' $__agentproxy_over >&2
+            __agentproxy_leave
         end
-    else if builtin test $last -ne 0 -a -n "$port" -a -x "$__agentproxy_bin" -a -e /proc/self/exe -a ! -e "/proc/$pid/exe"
-        __agentproxy_enter 2>/dev/null # it has crashed: another one, on the same port; seen where there is /proc
+    else if builtin test $last -ne 0 -a -n "$__agentproxy_names" -a -e /proc/self/exe -a ! -e "/proc/$pid/exe"
+        __agentproxy_enter # it has crashed: another one, on the same port; seen where there is /proc
     else if builtin test "$failed" != "$__agentproxy_failed"
         if builtin test $last -ne 0
             __agentproxy_tell
@@ -124,8 +161,9 @@ end
 # Read again, as by a second configuration: first as it was.
 builtin set -q __agentproxy_names
 or builtin set -g __agentproxy_names
+builtin set -g __agentproxy_over 'the tunnel has left, and this shell goes past it now; agentproxy_on starts another'
 if builtin status is-interactive
-    agentproxy_on 2>/dev/null
+    agentproxy_on
 else if builtin test -z "$AGENT_PROXY_URL" -o "$AGENT_PROXY_URL" != "$HTTPS_PROXY"
     # A script that did not inherit it.
     agentproxy_on 2>/dev/null

@@ -1,7 +1,8 @@
 # shellcheck shell=sh
 # The hook for POSIX shells without hooks of their own (dash, busybox, ksh). The
 # environment goes through the tunnel from here on; agentproxy_off undoes it,
-# agentproxy_on does it again, for instance after the port has changed.
+# agentproxy_on does it again, for instance after the port has changed or the
+# configuration was edited, and fails when it cannot be done.
 #
 # Builtins are called with a backslash or through "command": people alias them.
 
@@ -44,21 +45,24 @@ agentproxy_off() {
 
 agentproxy_on() {
 	agentproxy_off
-	if __agentproxy_text=$("$__agentproxy_bin" __hook enter sh $$); then
-		\eval "$__agentproxy_text"
-	fi
+	__agentproxy_failed=0
+	__agentproxy_text=$("$__agentproxy_bin" __hook enter sh $$) || __agentproxy_failed=$?
+	case $__agentproxy_text in
+	*__agentproxy_watch*) \eval "$__agentproxy_text" ;;
+	esac
 	\unset __agentproxy_text
+	\return "$__agentproxy_failed"
 }
 
 # Read again, as by a second profile: first as it was.
 __agentproxy_names=${__agentproxy_names-}
 : "${__agentproxy_bin:=agentproxy}"
 case $- in
-*i*) agentproxy_on 2>/dev/null ;;
+*i*) agentproxy_on || : ;;
 *)
 	# A script may have inherited it.
 	if [ -z "${AGENT_PROXY_URL-}" ] || [ "$AGENT_PROXY_URL" != "${HTTPS_PROXY-}" ]; then
-		agentproxy_on 2>/dev/null
+		agentproxy_on 2>/dev/null || :
 	fi
 	;;
 esac

@@ -1,11 +1,14 @@
-// Shell commands of OpenCode run through agentproxy. Put this into
-// ~/.config/opencode/plugin/agentproxy.js.
+// Shell commands of OpenCode run through agentproxy, as long as its script is there.
+// Put this into ~/.config/opencode/plugin/agentproxy.js.
+import { existsSync } from "node:fs";
+
+const prefix = "'" + script.replaceAll("'", "'\\''") + "' ";
 const quote = (text) => "'" + text.replaceAll("'", "'\\''") + "'";
 
 export const Agentproxy = async () => ({
   "tool.execute.before": async (call, { args }) => {
-    if (call.tool === "bash" && !args.command.startsWith(script + " ")) {
-      args.command = script + " " + quote(args.command);
+    if (call.tool === "bash" && existsSync(script) && !args.command.startsWith(prefix)) {
+      args.command = prefix + quote(args.command);
     }
   },
 });

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/agentproxy/agentproxy/proxy/atomicfile"
 )
 
 // What is around our line in an rc file. The second beginning stands behind a
@@ -32,20 +34,16 @@ func fishSource(exe, arguments string) string {
 	return "test -x " + exe + "; and set -l hook (" + exe + arguments + ` 2>/dev/null); and string join \n -- $hook | source`
 }
 
+// rcFile is the file that a shell reads when it is interactive: a name below the
+// directory that a variable names, else below another one in the home directory.
+type rcFile struct{ variable, otherwise, name string }
+
 // RCPath is the file that the shell reads when it is interactive.
 func (s Shell) RCPath(home string, getenv func(string) string) string {
-	dir, name := home, s.rc
-	switch s.Name {
-	case "zsh":
-		if d := getenv("ZDOTDIR"); filepath.IsAbs(d) {
-			dir = d
-		}
-	case "fish":
-		if d := getenv("XDG_CONFIG_HOME"); filepath.IsAbs(d) {
-			dir, name = d, "fish/config.fish"
-		}
+	if dir := getenv(s.rc.variable); s.rc.variable != "" && filepath.IsAbs(dir) {
+		return filepath.Join(dir, s.rc.name)
 	}
-	return filepath.Join(dir, name)
+	return filepath.Join(home, s.rc.otherwise, s.rc.name)
 }
 
 // InstallHook puts a block into the file that loads what the command prints, in
@@ -124,28 +122,9 @@ func edit(path string, change func([]byte) []byte) (changed bool, err error) {
 		return false, nil
 	}
 	if len(old) > 0 {
-		if err := write(path+backupEnding, old, mode); err != nil {
+		if err := atomicfile.Write(path+backupEnding, old, mode); err != nil {
 			return false, fmt.Errorf("backup: %w", err)
 		}
 	}
-	return true, write(path, text, mode)
-}
-
-func write(path string, data []byte, mode fs.FileMode) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(data)
-	if err == nil {
-		err = tmp.Chmod(mode)
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
+	return true, atomicfile.Write(path, text, mode)
 }

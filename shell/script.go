@@ -20,7 +20,7 @@ func AgentShell(exe string) string {
 // OpenCodePlugin is a plugin for OpenCode that has its command lines run by the
 // script.
 func OpenCodePlugin(script string) string {
-	return "const script = " + quoteJS(QuotePOSIX(script)) + ";\n" + text("opencode.js")
+	return "const script = " + quoteJS(script) + ";\n" + text("opencode.js")
 }
 
 // quoteJS is right as a JSON string is one of JavaScript's (ECMA-262, since 2019).
@@ -33,9 +33,4 @@ func quoteJS(value string) string {
 }
 
 // Prepend puts a directory in front of PATH, once.
-func (s Shell) Prepend(dir string) string {
-	if s.Name == "fish" {
-		return fmt.Sprintf("contains -- %[1]s $PATH; or set -gx PATH %[1]s $PATH\n", s.quote(dir))
-	}
-	return fmt.Sprintf("case :$PATH: in *:%[1]s:*) ;; *) export PATH=%[1]s:$PATH ;; esac\n", s.quote(dir))
-}
+func (s Shell) Prepend(dir string) string { return fmt.Sprintf(s.prepend, s.quote(dir)) }

@@ -5,45 +5,86 @@ package shell
 import (
 	"embed"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
 	"github.com/agentproxy/agentproxy/profiles/env"
 )
 
-//go:embed hook.bash hook.zsh hook.fish hook.sh wrap.sh wrap.fish shim.sh agent.sh opencode.js complete.bash complete.zsh complete.fish
+// Each shell has its hook in hook.NAME, and one that completes complete.NAME.
+//
+//go:embed hook.* wrap.* complete.* shim.sh agent.sh opencode.js
 var files embed.FS
 
 // Shell is one that there is a hook for.
 type Shell struct {
 	Name string
-	// rc is the file that an interactive shell reads, below the home directory.
-	rc string
-	// source is a line of that file which loads what a command prints.
+	rc   rcFile
+	*dialect
+	// wrap is the file with the function that makes functions of commands, "" where
+	// none can stand before a command.
+	wrap string
+}
+
+// dialect is what shells of one kind have in common.
+type dialect struct {
+	quote func(string) string
+	// source is a line of an rc file which loads what a command prints.
 	source func(exe, arguments string) string
-	quote  func(string) string
-	// Wraps tells that functions can stand before commands, Completes that the
-	// shell completes.
-	Wraps, Completes bool
+	// set keeps a variable in the shell, export hands it on and unset drops it:
+	// formats for its name and the quoted value.
+	set, export, unset string
+	// prepend is the format of a line that puts a quoted directory in front of PATH.
+	prepend string
+}
+
+var posix = &dialect{
+	quote: QuotePOSIX, source: posixSource,
+	set: "%s=%s\n", export: "export %s=%s\n", unset: "unset %s\n",
+	prepend: "case :$PATH: in *:%[1]s:*) ;; *) export PATH=%[1]s:$PATH ;; esac\n",
+}
+
+var fish = &dialect{
+	quote: quoteFish, source: fishSource,
+	set: "set -g %s %s\n", export: "set -gx %s %s\n", unset: "set -e %s\n",
+	prepend: "contains -- %[1]s $PATH; or set -gx PATH %[1]s $PATH\n",
+}
+
+// shells is the table.
+var shells = []Shell{
+	{Name: "bash", rc: rcFile{name: ".bashrc"}, dialect: posix, wrap: "wrap.sh"},
+	{Name: "zsh", rc: rcFile{variable: "ZDOTDIR", name: ".zshrc"}, dialect: posix, wrap: "wrap.sh"},
+	{Name: "fish", rc: rcFile{variable: "XDG_CONFIG_HOME", otherwise: ".config", name: "fish/config.fish"}, dialect: fish, wrap: "wrap.fish"},
+	{Name: "sh", rc: rcFile{name: ".profile"}, dialect: posix},
 }
 
 // Shells are all of them.
-func Shells() []Shell {
-	return []Shell{
-		{Name: "bash", rc: ".bashrc", source: posixSource, quote: QuotePOSIX, Wraps: true, Completes: true},
-		{Name: "zsh", rc: ".zshrc", source: posixSource, quote: QuotePOSIX, Wraps: true, Completes: true},
-		{Name: "fish", rc: ".config/fish/config.fish", source: fishSource, quote: quoteFish, Wraps: true, Completes: true},
-		{Name: "sh", rc: ".profile", source: posixSource, quote: QuotePOSIX},
-	}
+func Shells() []Shell { return slices.Clone(shells) }
+
+// Wraps reports whether functions can stand before commands.
+func (s Shell) Wraps() bool { return s.wrap != "" }
+
+// Completes reports whether the shell completes our command line.
+func (s Shell) Completes() bool {
+	_, err := fs.Stat(files, "complete."+s.Name)
+	return err == nil
 }
 
 // Names are the shells' names.
-func Names() []string {
-	var names []string
-	for _, s := range Shells() {
-		names = append(names, s.Name)
+func Names() []string { return names(func(Shell) bool { return true }) }
+
+// Completing are the names of those that complete.
+func Completing() []string { return names(Shell.Completes) }
+
+func names(of func(Shell) bool) []string {
+	var list []string
+	for _, s := range shells {
+		if of(s) {
+			list = append(list, s.Name)
+		}
 	}
-	return names
+	return list
 }
 
 // Named returns the shell of that name; dash is an sh.
@@ -51,21 +92,25 @@ func Named(name string) (Shell, bool) {
 	if name == "dash" {
 		name = "sh"
 	}
-	all := Shells()
-	i := slices.IndexFunc(all, func(s Shell) bool { return s.Name == name })
+	i := slices.IndexFunc(shells, func(s Shell) bool { return s.Name == name })
 	if i < 0 {
 		return Shell{}, false
 	}
-	return all[i], true
+	return shells[i], true
 }
-
-// Quote makes one word of the value, whatever is in it.
-func (s Shell) Quote(value string) string { return s.quote(value) }
 
 // QuotePOSIX makes one word of the value for POSIX shells, and is right under zsh's RC_QUOTES, too: within the quotes there is
 // never a second one behind the first.
 func QuotePOSIX(value string) string {
 	return "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
+}
+
+// Word is the value as a word of POSIX shells, quoted where it needs to be.
+func Word(value string) string {
+	if value != "" && strings.Trim(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@:=,%") == "" {
+		return value
+	}
+	return QuotePOSIX(value)
 }
 
 func quoteFish(value string) string {
@@ -74,16 +119,12 @@ func quoteFish(value string) string {
 
 // Assignments are the edits as commands of the shell.
 func (s Shell) Assignments(edits []env.Edit) string {
-	set, unset := "export %s=%s\n", "unset %s\n"
-	if s.Name == "fish" {
-		set, unset = "set -gx %s %s\n", "set -e %s\n"
-	}
 	var b strings.Builder
 	for _, e := range edits {
 		if e.Unset {
-			fmt.Fprintf(&b, unset, e.Name)
+			fmt.Fprintf(&b, s.unset, e.Name)
 		} else {
-			fmt.Fprintf(&b, set, e.Name, s.quote(e.Value))
+			fmt.Fprintf(&b, s.export, e.Name, s.quote(e.Value))
 		}
 	}
 	return b.String()
@@ -95,8 +136,11 @@ type State struct {
 	// Exported tells of a variable that the shell hands on already; what it keeps
 	// to itself we do not see.
 	Exported func(name string) bool
-	// Pulse is the file to look at before a prompt.
-	Pulse string
+	// File is the file to look at before a prompt, "" when there is no tunnel.
+	File string
+	// Config is the configuration file, which need not exist. Seen is a file that is
+	// as old as what the hook knows of it.
+	Config, Seen string
 }
 
 // Enter is the state as calls of the hook's functions, which remember what was
@@ -114,7 +158,7 @@ func (s Shell) Enter(state State) string {
 			fmt.Fprintf(&b, "__agentproxy_put %s %s %s\n", e.Name, was, s.quote(e.Value))
 		}
 	}
-	fmt.Fprintf(&b, "__agentproxy_watch %s\n", s.quote(state.Pulse))
+	fmt.Fprintf(&b, "__agentproxy_watch %s %s %s\n", s.quote(state.File), s.quote(state.Config), s.quote(state.Seen))
 	return b.String()
 }
 
@@ -124,12 +168,8 @@ func (s Shell) Hook(exe string) string { return s.preamble(exe) + text("hook."+s
 
 // Wrap makes functions of the commands: they run through exec.
 func (s Shell) Wrap(exe string, commands []string) string {
-	file := "wrap.sh"
-	if s.Name == "fish" {
-		file = "wrap.fish"
-	}
 	var b strings.Builder
-	b.WriteString(s.preamble(exe) + text(file))
+	b.WriteString(s.preamble(exe) + text(s.wrap))
 	for _, c := range commands {
 		fmt.Fprintf(&b, "__agentproxy_wrap %s\n", s.quote(c))
 	}
@@ -141,10 +181,7 @@ func (s Shell) Completion(exe string) string { return s.preamble(exe) + text("co
 
 // preamble hands the program's path on.
 func (s Shell) preamble(exe string) string {
-	if s.Name == "fish" {
-		return "set -g __agentproxy_bin " + s.quote(exe) + "\n"
-	}
-	return "__agentproxy_bin=" + s.quote(exe) + "\n"
+	return fmt.Sprintf(s.set, "__agentproxy_bin", s.quote(exe))
 }
 
 func text(name string) string {

@@ -5,22 +5,24 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
 // Whatever is in a value, the shell reads it back as it was.
 func TestQuote(t *testing.T) {
 	value := "it's '' \\ \\' \"$x\" `id` $(id) * ~ !!\n\ttab é \x01"
-	for name, program := range map[string][]string{
-		"bash": {"bash", "-c"}, "zsh": {"zsh", "-f", "-o", "rcquotes", "-c"}, "fish": {"fish", "--no-config", "-c"}, "sh": {"sh", "-c"},
-	} {
-		if _, err := exec.LookPath(program[0]); err != nil {
+	for _, s := range Shells() {
+		if _, err := exec.LookPath(s.Name); err != nil {
 			continue
 		}
-		sh, _ := Named(name)
-		got, err := exec.Command(program[0], append(program[1:], "printf '%s' "+sh.Quote(value))...).Output()
+		options := flags[s.Name]
+		if s.Name == "zsh" {
+			options = []string{"-f", "-o", "rcquotes"}
+		}
+		got, err := exec.Command(s.Name, append(slices.Clone(options), "-c", "printf '%s' "+s.quote(value))...).Output()
 		if err != nil || string(got) != value {
-			t.Errorf("%s reads %q, %v", name, got, err)
+			t.Errorf("%s reads %q, %v", s.Name, got, err)
 		}
 	}
 }
