@@ -4,17 +4,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/agentproxy/agentproxy/proxy/config"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/shell"
 )
 
-// agentShellName is the script that runs an agent's command lines, in the state
-// directory.
+// agentShellName is the script that runs an agent's command lines. It is in the
+// directory of the configuration, which stays when the state goes (uninstall,
+// a cleaner, shared memory after a reboot): settings of agents name it, and without
+// it every command of theirs would fail.
 const agentShellName = "agent-shell"
 
 // codingAgent is an agent that lets others have a say in the shell commands that
@@ -88,44 +90,55 @@ func agentNamed(name string) (codingAgent, bool) {
 }
 
 // agentShell is where the script is.
-func agentShell() (string, error) {
-	state, err := rundir.Open(os.Getenv)
+func agentShell(proc *process) (string, error) {
+	dir, err := config.Dir(proc.Getenv)
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(state.Path, agentShellName), nil
+	return filepath.Join(dir, agentShellName), nil
+}
+
+// writeAgentShell makes sure that the script is there and right, and returns where.
+func writeAgentShell(proc *process, exe string) (string, error) {
+	script, err := agentShell(proc)
+	if err != nil {
+		return "", err
+	}
+	return script, rundir.Ensure(script, []byte(shell.AgentShell(exe)), 0o755)
 }
 
 // printAgent prints what belongs into an agent's settings, and writes the script
 // that they name.
-func printAgent(a codingAgent, exe string) error {
-	script, err := agentShell()
+func printAgent(proc *process, a codingAgent, exe string) error {
+	script, err := writeAgentShell(proc, exe)
 	if err != nil {
 		return err
 	}
-	if err := rundir.WriteFile(script, []byte(shell.AgentShell(exe)), 0o700); err != nil {
-		return err
-	}
-	return a.settings(os.Stdout, script, shell.QuotePOSIX(exe)+" __hook tool "+a.name)
+	return a.settings(proc.Out, script, shell.QuotePOSIX(exe)+" __hook tool "+a.name)
 }
 
 // answerAgent puts the script before a command that an agent is about to run, as
 // its hook. A call that has none passes as it is.
-func answerAgent(a codingAgent, in io.Reader, out io.Writer) error {
+func answerAgent(proc *process, a codingAgent) error {
 	var call toolCall
-	if err := json.NewDecoder(in).Decode(&call); err != nil {
+	if err := json.NewDecoder(proc.In).Decode(&call); err != nil {
 		return fmt.Errorf("what the agent says of its tool: %w", err)
 	}
-	script, err := agentShell()
+	exe, err := ownPath()
 	if err != nil {
 		return err
+	}
+	script, err := writeAgentShell(proc, exe)
+	if err != nil {
+		proc.say("the agent's command runs without agentproxy: %s", err)
+		return printJSON(proc.Out, map[string]any{})
 	}
 	prefix := shell.QuotePOSIX(script) + " "
 	command, ok := call.Input["command"].(string)
 	if !ok || strings.HasPrefix(command, prefix) {
-		return printJSON(out, map[string]any{})
+		return printJSON(proc.Out, map[string]any{})
 	}
-	return printJSON(out, map[string]any{"hookSpecificOutput": a.answer(call, prefix+shell.QuotePOSIX(command))})
+	return printJSON(proc.Out, map[string]any{"hookSpecificOutput": a.answer(call, prefix+shell.QuotePOSIX(command))})
 }
 
 func printJSON(w io.Writer, document any) error {

@@ -5,14 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
 
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/config"
-	"github.com/agentproxy/agentproxy/wrap"
+	"github.com/agentproxy/agentproxy/proxy/guard"
+	"github.com/agentproxy/agentproxy/wrap/child"
+	"github.com/agentproxy/agentproxy/wrap/verdict"
 	"github.com/spf13/pflag"
 )
 
@@ -32,24 +34,63 @@ type command struct {
 	define func(*pflag.FlagSet) action
 	// values are what may stand behind these words, which have no flags among
 	// them; nil for nothing of ours. It serves completion.
-	values func(words []string) []string
+	values func(proc *process, words []string) []string
 	hidden bool
+	// destroys is true for what takes something away: nobody is led to it by a slip.
+	destroys bool
 	// runs is true when the arguments are a command line: its flags are not ours.
 	runs bool
 }
 
 // action runs a command. Its error becomes one line and an exit status.
-type action func(ctx context.Context, args []string) error
+type action func(ctx context.Context, proc *process, args []string) error
 
 // commands is the table, in the order of the help.
 func commands() []*command {
-	return []*command{execCommand(), upCommand(), downCommand(), statusCommand(), envCommand(), hookCommand(), completionCommand(), logCommand(), whyCommand(), explainCommand(), reportCommand(), guideCommand(), doctorCommand(), containerArgsCommand(), profileCommand(), trustCommand(), caCommand(), serveCommand(), egressCommand(), uninstallCommand(), versionCommand(), daemonCommand(), monitorCommand(), passOnCommand(), hookedCommand(), completeCommand()}
+	return []*command{
+		execCommand(),
+		upCommand(),
+		downCommand(),
+		statusCommand(),
+		envCommand(),
+		hookCommand(),
+		completionCommand(),
+		logCommand(),
+		whyCommand(),
+		explainCommand(),
+		reportCommand(),
+		guideCommand(),
+		doctorCommand(),
+		containerArgsCommand(),
+		profileCommand(),
+		trustCommand(),
+		caCommand(),
+		serveCommand(),
+		egressCommand(),
+		uninstallCommand(),
+		versionCommand(),
+		daemonCommand(),
+		monitorCommand(),
+		stageCommand(),
+		passOnCommand(),
+		hookedCommand(),
+		completeCommand(),
+	}
 }
 
-// run dispatches and returns the exit status.
-func run(args []string) int {
+// run returns the exit status. A panic is a failure of ours like any other.
+func run(proc *process, args []string) (status int) {
+	if fault := guard.Do("agentproxy "+strings.Join(args[:min(1, len(args))], ""), func() { status = dispatch(proc, args) }); fault != nil {
+		proc.say("%s", fault)
+		guard.Do("writing a fault down", func() { _ = verdict.RememberFault(stateDir(proc), buildVersion(), fault) })
+		return complain(proc, hint(errors.New("that is a fault of agentproxy's own"), "agentproxy report"))
+	}
+	return status
+}
+
+func dispatch(proc *process, args []string) int {
 	if len(args) == 0 || args[0] == "help" && len(args) == 1 || args[0] == "-h" || args[0] == "--help" {
-		printUsage(os.Stdout)
+		printUsage(proc.Out)
 		return 0
 	}
 	if args[0] == "--version" {
@@ -58,16 +99,15 @@ func run(args []string) int {
 	if args[0] == "help" {
 		args = []string{args[1], "--help"}
 	}
-	leaveShims()
 	all := commands()
 	i := slices.IndexFunc(all, func(c *command) bool { return c.name == args[0] })
 	if i < 0 {
-		return complain(unknownCommand(args[0], all))
+		return complain(proc, unknownCommand(args, all))
 	}
-	return complain(all[i].run(args[1:]))
+	return complain(proc, all[i].run(proc, args[1:]))
 }
 
-func (c *command) run(args []string) error {
+func (c *command) run(proc *process, args []string) error {
 	flags := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
 	flags.SetInterspersed(!c.runs)
 	flags.SetOutput(io.Discard)
@@ -76,13 +116,13 @@ func (c *command) run(args []string) error {
 	act := c.define(flags)
 	err := flags.Parse(args)
 	if errors.Is(err, pflag.ErrHelp) {
-		printHelp(os.Stdout, c, flags)
+		printHelp(proc.Out, c, flags)
 		return nil
 	}
 	if err != nil {
 		return usageError(c, err)
 	}
-	return act(context.Background(), flags.Args())
+	return act(context.Background(), proc, flags.Args())
 }
 
 func usageError(c *command, err error) error {
@@ -103,6 +143,37 @@ func buildVersion() string {
 	return "devel"
 }
 
+// build is what "version --json" prints.
+type build struct {
+	Version string `json:"version"`
+	// Commit and Date are of the source (debug.BuildInfo), "" where it is not known;
+	// Modified is true when it had changes beside them.
+	Commit   string `json:"commit,omitempty"`
+	Date     string `json:"date,omitempty"`
+	Modified bool   `json:"modified,omitempty"`
+	Go       string `json:"go"`
+	System   string `json:"system"`
+}
+
+func thisBuild() build {
+	b := build{Version: buildVersion(), Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.Commit = s.Value
+		case "vcs.time":
+			b.Date = s.Value
+		case "vcs.modified":
+			b.Modified = s.Value == "true"
+		}
+	}
+	return b
+}
+
 // tunnelFlags are the flags of every command that needs a tunnel.
 type tunnelFlags struct{ config string }
 
@@ -111,32 +182,46 @@ func (f *tunnelFlags) define(flags *pflag.FlagSet) {
 }
 
 // options reads the configuration and says which tunnel is wanted.
-func (f *tunnelFlags) options() (attach.Options, error) {
-	cfg, err := config.Load(f.config, os.Getenv)
+func (f *tunnelFlags) options(proc *process) (attach.Options, error) {
+	cfg, err := config.Load(f.config, proc.Getenv)
 	if err != nil {
 		return attach.Options{}, err
 	}
-	return attach.Options{Config: cfg, Getenv: os.Getenv, Version: attach.Build(buildVersion()), Progress: sayStarting}, nil
+	return attach.Options{Config: cfg, Getenv: proc.Getenv, Version: attach.Build(buildVersion()), Progress: func() { onSlowStart(proc) }}, nil
 }
 
 // attach returns the wanted tunnel, started if need be, and what it was found by.
-func (f *tunnelFlags) attach(ctx context.Context) (attach.Options, *attach.Tunnel, error) {
-	options, err := f.options()
+func (f *tunnelFlags) attach(ctx context.Context, proc *process) (attach.Options, *attach.Tunnel, error) {
+	options, err := f.options(proc)
 	if err != nil {
 		return options, nil, err
 	}
-	tunnel, err := attached(ctx, options)
+	tunnel, err := attached(ctx, proc, options)
 	return options, tunnel, err
 }
 
 // attached returns the wanted tunnel, started if need be.
-func attached(ctx context.Context, options attach.Options) (*attach.Tunnel, error) {
+func attached(ctx context.Context, proc *process, options attach.Options) (*attach.Tunnel, error) {
 	tunnel, err := attach.Attach(ctx, options)
 	if err != nil {
 		return nil, err
 	}
-	sayNotice(tunnel)
+	sayNotice(proc, tunnel)
 	return tunnel, nil
+}
+
+// verbFlags are the flags that each verb of a command takes. A flag that says
+// nothing there is refused: "trust remove --dry-run" once removed.
+type verbFlags map[string][]string
+
+func (v verbFlags) check(command, verb string, flags *pflag.FlagSet) (err error) {
+	allowed, known := v[verb]
+	flags.Visit(func(f *pflag.Flag) {
+		if known && err == nil && !slices.Contains(allowed, f.Name) {
+			err = hint(fmt.Errorf("%s %s takes no --%s", command, verb, f.Name), "agentproxy %s --help", command)
+		}
+	})
+	return err
 }
 
 // noArgs refuses arguments of a command that takes none.
@@ -149,31 +234,39 @@ func noArgs(c string, args []string) error {
 
 // exitStatus maps an error to our exit status.
 func exitStatus(err error) int {
-	var start *wrap.StartError
+	var start *child.StartError
 	if errors.As(err, &start) {
 		return start.Status
 	}
 	var down *notRunning
 	var defects *foundDefects
-	if errors.As(err, &down) || errors.As(err, &defects) || errors.Is(err, errUnwell) {
+	if errors.As(err, &down) || errors.As(err, &defects) || errors.Is(err, errChecksFailed) {
 		return 1
 	}
-	return wrap.StatusFailed
+	return child.StatusFailed
 }
 
-// unknownCommand offers the nearest name.
-func unknownCommand(name string, all []*command) error {
+// unknownCommand says what may have been meant: a program that is to run behind the
+// tunnel, or the nearest name. One that takes something away is never offered.
+func unknownCommand(args []string, all []*command) error {
+	name := args[0]
 	err := fmt.Errorf("unknown command %q", name)
-	best, distance := "", 3
+	if strings.HasPrefix(name, "-") {
+		return hint(fmt.Errorf("%s stands before the command, where no flag goes", name), "agentproxy --help")
+	}
+	best, distance := "", max(2, len(name)/3+1)
 	for _, c := range all {
-		if d := editDistance(name, c.name); d < distance && !c.hidden {
+		if d := editDistance(name, c.name); d < distance && !c.hidden && !c.destroys {
 			best, distance = c.name, d
 		}
 	}
-	if best == "" {
-		return hint(err, "agentproxy --help")
+	switch {
+	case best != "":
+		return hint(fmt.Errorf("%w, did you mean %s?", err, best), "agentproxy %s --help", best)
+	case isInstalled(name):
+		return hint(fmt.Errorf("%w; %s is a program here", err, name), "agentproxy exec -- %s", strings.Join(args[:min(len(args), 4)], " "))
 	}
-	return hint(fmt.Errorf("%w, did you mean %s?", err, best), "agentproxy %s --help", best)
+	return hint(err, "agentproxy --help")
 }
 
 // editDistance is Levenshtein's.
@@ -196,6 +289,22 @@ func editDistance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+const usage = `agentproxy runs commands behind a TLS-re-terminating proxy so that their HTTPS works.
+
+  agentproxy exec -- npm install          # through the tunnel, trusted, with npm's own exit status
+  agentproxy exec -- git clone https://…  # the same for git, or for anything else
+  agentproxy status                       # what the tunnel does and what failed lately
+
+Usage:
+  agentproxy <command> [flags]
+
+Commands:
+`
+
+const usageEnd = `
+Run "agentproxy <command> --help" for examples and flags.
+`
 
 func printUsage(w io.Writer) {
 	io.WriteString(w, usage)

@@ -4,23 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
+	"github.com/agentproxy/agentproxy/shell"
 	"github.com/spf13/pflag"
 )
 
 func completionCommand() *command {
 	return &command{
 		name:  "completion",
-		args:  "bash | zsh | fish",
+		args:  strings.Join(shell.Completing(), " | "),
 		short: "Print the completion of this command line for your shell",
 		examples: `
   eval "$(agentproxy completion bash)"           # in ~/.bashrc; zsh alike, after compinit
   agentproxy completion fish | source            # in config.fish`,
 		define: func(*pflag.FlagSet) action {
-			return func(_ context.Context, args []string) error {
+			return func(_ context.Context, proc *process, args []string) error {
 				if len(args) != 1 {
 					return hint(errors.New("completion needs a shell"), "agentproxy completion bash")
 				}
@@ -28,24 +27,24 @@ func completionCommand() *command {
 				if err != nil {
 					return err
 				}
-				if !sh.Completes {
+				if !sh.Completes() {
 					return hint(fmt.Errorf("%s does not complete", sh.Name), "agentproxy completion bash")
 				}
 				exe, err := ownPath()
 				if err != nil {
 					return err
 				}
-				fmt.Print(sh.Completion(exe))
+				fmt.Fprint(proc.Out, sh.Completion(exe))
 				return nil
 			}
 		},
-		values: firstWords("bash", "zsh", "fish"),
+		values: firstWords(shell.Completing()...),
 	}
 }
 
 // firstWords are the values of a command whose first word is one of a few.
-func firstWords(list ...string) func([]string) []string {
-	return func(words []string) []string {
+func firstWords(list ...string) func(*process, []string) []string {
+	return func(_ *process, words []string) []string {
 		if len(words) > 0 {
 			return nil
 		}
@@ -61,22 +60,22 @@ func completeCommand() *command {
 		name: "__complete", hidden: true, runs: true, short: "List what may stand at the end of a command line",
 		args: "<words>",
 		define: func(*pflag.FlagSet) action {
-			return func(_ context.Context, args []string) error {
-				complete(os.Stdout, args)
+			return func(_ context.Context, proc *process, args []string) error {
+				complete(proc, args)
 				return nil
 			}
 		},
 	}
 }
 
-func complete(w io.Writer, words []string) {
+func complete(proc *process, words []string) {
 	if len(words) == 0 {
 		words = []string{""}
 	}
 	last := words[len(words)-1]
 	offer := func(word, description string) {
 		if strings.HasPrefix(word, last) {
-			fmt.Fprintf(w, "%s\t%s\n", word, description)
+			fmt.Fprintf(proc.Out, "%s\t%s\n", word, description)
 		}
 	}
 	if len(words) == 1 || words[0] == "help" && len(words) == 2 {
@@ -89,14 +88,14 @@ func complete(w io.Writer, words []string) {
 	}
 	for _, c := range commands() {
 		if c.name == words[0] && !c.hidden {
-			c.complete(words[1:], offer)
+			c.complete(proc, words[1:], offer)
 		}
 	}
 }
 
 // complete offers the command's flags and values. Values of flags are the
 // shell's to complete, as files.
-func (c *command) complete(words []string, offer func(word, description string)) {
+func (c *command) complete(proc *process, words []string, offer func(word, description string)) {
 	flags := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
 	c.define(flags)
 	before, last := words[:len(words)-1], words[len(words)-1]
@@ -126,13 +125,13 @@ func (c *command) complete(words []string, offer func(word, description string))
 		return
 	}
 	if c.values != nil {
-		for _, value := range c.values(plain) {
+		for _, value := range c.values(proc, plain) {
 			offer(value, "")
 		}
 	}
 }
 
-// takesNext tells that the word is a flag whose value is the next word.
+// takesNext reports whether the word is a flag whose value is the next word.
 func takesNext(flags *pflag.FlagSet, word string) bool {
 	name, isLong := strings.CutPrefix(word, "--")
 	if !isLong || strings.Contains(word, "=") {

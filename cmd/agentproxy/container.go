@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"slices"
 	"strings"
 
-	"github.com/agentproxy/agentproxy/profiles/env"
-	"github.com/agentproxy/agentproxy/wrap"
-	"github.com/agentproxy/agentproxy/wrap/container"
+	"github.com/agentproxy/agentproxy/wrap/plan"
 	"github.com/spf13/pflag"
 )
 
@@ -41,7 +39,7 @@ cannot reach this machine's tunnel; for some of these the answer names another.`
 			c.define(flags)
 			flags.BoolVar(&c.json, "json", false, "print a JSON array")
 			flags.BoolVar(&c.compose, "compose", false, "print a Compose file that gives these services the same, to be read behind your own")
-			return func(ctx context.Context, args []string) error { return c.run(ctx, args) }
+			return func(ctx context.Context, proc *process, args []string) error { return c.run(ctx, proc, args) }
 		},
 	}
 }
@@ -65,7 +63,7 @@ func (c *containerArgs) check(args []string) error {
 	return nil
 }
 
-func (c *containerArgs) run(ctx context.Context, args []string) error {
+func (c *containerArgs) run(ctx context.Context, proc *process, args []string) error {
 	if err := c.check(args); err != nil {
 		return err
 	}
@@ -73,42 +71,46 @@ func (c *containerArgs) run(ctx context.Context, args []string) error {
 	if c.compose {
 		args = []string{"docker", "run"}
 	}
-	options, tunnel, err := c.attach(ctx)
+	options, tunnel, err := c.attach(ctx, proc)
 	if err != nil {
 		return err
 	}
-	plan, err := planned(ctx, options, tunnel, args)
+	planned, err := planFor(ctx, proc, options, tunnel, args...)
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(plan.Arguments, func(a wrap.Arguments) bool { return a.Told })
+	i := slices.IndexFunc(planned.Arguments, func(a plan.Arguments) bool { return a.Told })
 	if i < 0 {
-		return hint(errors.New(strings.Join(plan.Never, "; ")), "agentproxy container-args --help")
+		return hint(errors.New(strings.Join(planned.Never, "; ")), "agentproxy container-args --help")
 	}
-	insert := plan.Arguments[i].Insert
+	insert := planned.Arguments[i].Insert
 	if i := slices.IndexFunc(insert, func(s string) bool { return strings.ContainsAny(s, " \t\n") }); i >= 0 {
 		return fmt.Errorf("%q would need quoting; set AGENT_PROXY_STATE_DIR to a directory without spaces", insert[i])
 	}
 	switch {
 	case c.compose:
-		printCompose(os.Stdout, services, insert)
+		printCompose(proc.Out, services, insert)
 		return nil
 	case c.json:
-		return json.NewEncoder(os.Stdout).Encode(insert)
+		return json.NewEncoder(proc.Out).Encode(insert)
 	}
-	fmt.Println(strings.Join(insert, "\n"))
+	fmt.Fprintln(proc.Out, strings.Join(insert, "\n"))
 	return nil
 }
 
-// share is what a container that the command starts gets.
-func (r *execution) share(ctx context.Context, t env.Tunnel) (*container.Share, error) {
-	share, err := container.Prepare(ctx, container.Input{
-		Contained: r.known.tools.Contained, Library: library(), World: r.known.world, Tunnel: t,
-	})
-	if err != nil {
-		return nil, err
+// printCompose writes a Compose file that gives services what these arguments
+// of "docker run" give a container.
+func printCompose(w io.Writer, services, arguments []string) {
+	fmt.Fprintln(w, "services:")
+	for _, service := range services {
+		fmt.Fprintf(w, "  %q:\n    network_mode: host\n", service)
+		for _, list := range []struct{ flag, key string }{{"--volume=", "volumes"}, {"--env-file=", "env_file"}, {"--env=", "environment"}} {
+			fmt.Fprintf(w, "    %s:\n", list.key)
+			for _, a := range arguments {
+				if value, ok := strings.CutPrefix(a, list.flag); ok {
+					fmt.Fprintf(w, "      - %q\n", value)
+				}
+			}
+		}
 	}
-	r.known.machine.Save() // the engine may have been asked for its version
-	r.steps = share.Tools
-	return share, nil
 }

@@ -16,14 +16,17 @@ import (
 
 	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/profiles/probe"
+	"github.com/agentproxy/agentproxy/profiles/rules"
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/ca"
-	"github.com/agentproxy/agentproxy/proxy/canary"
+	"github.com/agentproxy/agentproxy/proxy/contract"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/status"
-	"github.com/agentproxy/agentproxy/wrap"
+	"github.com/agentproxy/agentproxy/wrap/capture"
 	"github.com/agentproxy/agentproxy/wrap/classify"
 	"github.com/agentproxy/agentproxy/wrap/doctor"
+	"github.com/agentproxy/agentproxy/wrap/plan"
+	"github.com/agentproxy/agentproxy/wrap/session"
 	"github.com/spf13/pflag"
 )
 
@@ -31,7 +34,7 @@ func doctorCommand() *command {
 	return &command{
 		name:   "doctor",
 		args:   "[flags] [tool...]",
-		values: func([]string) []string { return library().Names() },
+		values: func(proc *process, _ []string) []string { return library(proc).Names() },
 		short:  "Try the installed tools through the tunnel",
 		examples: `
   agentproxy doctor                              # every installed tool that there is a trial for
@@ -50,14 +53,18 @@ Exit status: 0 when all work, 1 when one does not.`,
 			d.define(flags)
 			flags.BoolVar(&d.asJSON, "json", false, "print JSON")
 			flags.BoolVar(&d.online, "online", false, "also try each tool's own registry, over the network")
-			return func(ctx context.Context, args []string) error { return d.run(ctx, args) }
+			return func(ctx context.Context, proc *process, args []string) error {
+				d.proc = proc
+				return d.run(ctx, args)
+			}
 		},
 	}
 }
 
-// doctorRun is one examination.
+// doctorRun is one diagnosis.
 type doctorRun struct {
 	tunnelFlags
+	proc   *process
 	asJSON bool
 	online bool
 
@@ -66,33 +73,33 @@ type doctorRun struct {
 	id      string
 }
 
-// patient is an installed tool with a trial.
-type patient struct {
+// candidate is an installed tool with a trial.
+type candidate struct {
 	command string
 	profile *profiles.Full
 }
 
-// errUnwell makes the exit status 1: everything has been said.
-var errUnwell = errors.New("not every tool works")
+// errChecksFailed makes the exit status 1: everything has been said.
+var errChecksFailed = errors.New("not every tool works")
 
 func (d *doctorRun) run(ctx context.Context, tools []string) error {
-	patients, err := installed(tools)
+	candidates, err := installed(d.proc, tools)
 	if err != nil {
 		return err
 	}
-	if d.options, err = d.tunnelFlags.options(); err != nil {
+	if d.options, err = d.tunnelFlags.options(d.proc); err != nil {
 		return err
 	}
 	d.id = strings.ToLower(rand.Text()[:10])
-	tunnel, attached, err := attach.Enter(ctx, d.options, d.id)
+	tunnel, attached, err := attach.Acquire(ctx, d.options, d.id)
 	if err != nil {
 		return err
 	}
 	defer attached.Close()
-	sayNotice(tunnel)
+	sayNotice(d.proc, tunnel)
 	d.tunnel = tunnel
-	found := examination{}
-	if found.Tools, err = d.examine(ctx, patients); err != nil {
+	found := diagnosis{Capture: abilityTo(capture.Try(false)), Isolate: abilityTo(capture.Try(true))}
+	if found.Tools, err = d.tryAll(ctx, candidates); err != nil {
 		return err
 	}
 	if found.Upstream, err = d.upstream(ctx); err != nil {
@@ -102,29 +109,52 @@ func (d *doctorRun) run(ctx context.Context, tools []string) error {
 		return err
 	}
 	if d.asJSON {
-		if err := json.NewEncoder(os.Stdout).Encode(found); err != nil {
+		if err := json.NewEncoder(d.proc.Out).Encode(found); err != nil {
 			return err
 		}
 	} else {
-		printDoctor(os.Stdout, found)
+		printDoctor(d.proc, found)
 	}
 	if !found.well() {
-		return errUnwell
+		return errChecksFailed
 	}
 	return nil
 }
 
-// examination is what doctor found.
-type examination struct {
+// diagnosis is what doctor found.
+type diagnosis struct {
 	Tools []doctor.Row `json:"tools"`
 	// Upstream is nil when the egress is our own.
 	Upstream *doctor.Upstream `json:"upstream,omitempty"`
+	// Capture says whether a command can have a network of its own here, and Isolate
+	// whether that can be all it has.
+	Capture ability `json:"capture"`
+	Isolate ability `json:"isolate"`
 	// CA are the defects of the authorities that sign in the tunnel: ours, and
 	// those of an upstream.
 	CA []ca.Finding `json:"ca,omitempty"`
 }
 
-func (e examination) well() bool {
+// ability is whether this system lets something be done, tried with a real child.
+type ability struct {
+	Works bool `json:"works"`
+	// Why says what came in the way, Fix what an administrator may do.
+	Why string `json:"why,omitempty"`
+	Fix string `json:"fix,omitempty"`
+}
+
+func abilityTo(err error) ability {
+	a := ability{Works: err == nil}
+	if err != nil {
+		a.Why = err.Error()
+	}
+	if refused := new(capture.Refused); errors.As(err, &refused) {
+		a.Fix = refused.Advice
+	}
+	return a
+}
+
+func (e diagnosis) well() bool {
 	return len(e.CA) == 0 && (e.Upstream == nil || e.Upstream.Answers) && !slices.ContainsFunc(e.Tools, func(r doctor.Row) bool {
 		return r.Verdict != doctor.Works || r.Online != nil && !r.Online.Works
 	})
@@ -138,7 +168,7 @@ func (d *doctorRun) upstream(ctx context.Context) (*doctor.Upstream, error) {
 		return nil, nil
 	}
 	host := d.id + ".invalid"
-	if err := d.tunnel.Knock(ctx, host+":443"); err != nil {
+	if err := d.tunnel.Probe(ctx, host+":443"); err != nil {
 		return nil, err
 	}
 	failures, err := d.failures(ctx, host)
@@ -168,12 +198,12 @@ func defects(t *attach.Tunnel) ([]ca.Finding, error) {
 
 // installed returns the tools that are here and have a trial: those named, by
 // command or profile, or all.
-func installed(names []string) ([]patient, error) {
-	all := library()
-	var list []patient
+func installed(proc *process, names []string) ([]candidate, error) {
+	all := library(proc)
+	var list []candidate
 	if len(names) == 0 {
 		for _, name := range all.Names() {
-			p, err := patientOf(all, name)
+			p, err := candidateOf(all, name)
 			if err != nil {
 				return nil, err
 			}
@@ -187,7 +217,7 @@ func installed(names []string) ([]patient, error) {
 		return list, nil
 	}
 	for _, name := range names {
-		p, err := called(all, name)
+		p, err := byName(all, name)
 		if err != nil {
 			return nil, err
 		}
@@ -196,26 +226,26 @@ func installed(names []string) ([]patient, error) {
 	return list, nil
 }
 
-// called returns the tool that is called by a command, a path or a profile's
+// byName returns the tool that is called by a command, a path or a profile's
 // name.
-func called(all *profiles.Library, name string) (patient, error) {
+func byName(all *profiles.Library, name string) (candidate, error) {
 	of := name
 	switch covering, err := all.ForCommand(name); {
 	case err != nil:
-		return patient{}, err
+		return candidate{}, err
 	case covering != nil:
 		of = covering.Name
 	case !slices.Contains(all.Names(), name):
-		return patient{}, hint(fmt.Errorf("no profile covers %q", name), "agentproxy profile list")
+		return candidate{}, hint(fmt.Errorf("no profile covers %q", name), "agentproxy profile list")
 	}
-	p, err := patientOf(all, of)
+	p, err := candidateOf(all, of)
 	if err != nil {
-		return patient{}, err
+		return candidate{}, err
 	}
 	isPath := strings.Contains(name, "/")
 	switch {
 	case p.profile.Canary == nil:
-		return patient{}, hint(fmt.Errorf("there is no trial for %q", name), "agentproxy doctor")
+		return candidate{}, hint(fmt.Errorf("there is no trial for %q", name), "agentproxy doctor")
 	case p.canBe(name) && isPath: // a trial has a directory of its own
 		p.command, err = filepath.Abs(name)
 	case p.canBe(name):
@@ -226,18 +256,18 @@ func called(all *profiles.Library, name string) (patient, error) {
 	return p, err
 }
 
-// patientOf reads a profile whole. Its patient is the first of the trial's
+// candidateOf reads a profile whole. Its candidate is the first of the trial's
 // commands that is installed, "" when none is.
-func patientOf(all *profiles.Library, name string) (patient, error) {
+func candidateOf(all *profiles.Library, name string) (candidate, error) {
 	file, data, err := all.Read(name)
 	if err != nil {
-		return patient{}, err
+		return candidate{}, err
 	}
 	full, err := profiles.Parse(file, data)
 	if err != nil {
-		return patient{}, err
+		return candidate{}, err
 	}
-	p := patient{profile: full}
+	p := candidate{profile: full}
 	if i := slices.IndexFunc(p.commands(), onPath); i >= 0 {
 		p.command = p.commands()[i]
 	}
@@ -245,7 +275,7 @@ func patientOf(all *profiles.Library, name string) (patient, error) {
 }
 
 // commands are those that the trial is for.
-func (p patient) commands() []string {
+func (p candidate) commands() []string {
 	switch c := p.profile.Canary; {
 	case c == nil:
 		return nil
@@ -258,7 +288,7 @@ func (p patient) commands() []string {
 
 // canBe says whether the trial is for a command of the profile's, which may have
 // a directory and a version in its name.
-func (p patient) canBe(command string) bool {
+func (p candidate) canBe(command string) bool {
 	name := profiles.Unversioned(filepath.Base(command))
 	return onPath(command) && slices.ContainsFunc(p.commands(), func(c string) bool { return profiles.Unversioned(c) == name })
 }
@@ -271,14 +301,14 @@ func onPath(command string) bool {
 // trialsAtOnce is how many tools run at a time: most wait for their own start.
 const trialsAtOnce = 4
 
-// examine tries all of them.
-func (d *doctorRun) examine(ctx context.Context, patients []patient) ([]doctor.Row, error) {
-	rows := make([]doctor.Row, len(patients))
-	errs := make([]error, len(patients))
-	progress := newProgress(len(patients))
+// tryAll tries all of them.
+func (d *doctorRun) tryAll(ctx context.Context, candidates []candidate) ([]doctor.Row, error) {
+	rows := make([]doctor.Row, len(candidates))
+	errs := make([]error, len(candidates))
+	progress := newProgress(d.proc, len(candidates))
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, trialsAtOnce)
-	for i, p := range patients {
+	for i, p := range candidates {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
@@ -292,20 +322,20 @@ func (d *doctorRun) examine(ctx context.Context, patients []patient) ([]doctor.R
 }
 
 // try runs one trial, and one with the tool's registry if that is wanted.
-func (d *doctorRun) try(ctx context.Context, p patient, trial string) (doctor.Row, error) {
+func (d *doctorRun) try(ctx context.Context, p candidate, trial string) (doctor.Row, error) {
 	c := p.profile.Canary
 	row := doctor.Row{Tool: p.command, Runtime: c.Runtime}
-	err := d.inDirectory(ctx, p, c, trial, func(plan wrap.Plan, dir string) (err error) {
-		seen := doctor.Seen{Outcome: doctor.Try(ctx, plan, dir)}
+	err := d.inDirectory(ctx, p, c, trial, func(planned plan.Plan, dir string) (err error) {
+		seen := doctor.Seen{Outcome: doctor.Try(ctx, planned, dir)}
 		if seen.Canary, err = d.tunnel.Trial(ctx, trial); err != nil {
 			return err
 		}
-		if seen.Failures, err = d.failures(ctx, canary.Host(trial)); err != nil {
+		if seen.Failures, err = d.failures(ctx, contract.CanaryHost(trial)); err != nil {
 			return err
 		}
-		row.Version = d.version(p, plan)
-		doctor.Judge(&row, seen, plan, func(class profiles.Class) string {
-			return classify.New(classify.Options{Library: library(), Profiles: []string{p.profile.Name}}).Advice(p.profile.Name, class)
+		row.Version = d.version(ctx, p, planned)
+		doctor.Judge(&row, seen, planned, func(class rules.Class) string {
+			return classify.New(classify.Options{Library: library(d.proc), Profiles: []string{p.profile.Name}}).Advice(p.profile.Name, class)
 		})
 		return nil
 	})
@@ -314,13 +344,13 @@ func (d *doctorRun) try(ctx context.Context, p patient, trial string) (doctor.Ro
 	}
 	// A run of its own, of which the tunnel tells what it saw.
 	trial += "-online"
-	_, attached, err := attach.Enter(ctx, d.options, trial)
+	_, attached, err := attach.Acquire(ctx, d.options, trial)
 	if err != nil {
 		return row, err
 	}
 	defer attached.Close()
-	err = d.inDirectory(ctx, p, &profiles.Canary{Args: c.Online, Files: c.Files}, trial, func(plan wrap.Plan, dir string) error {
-		outcome := doctor.Try(ctx, plan, dir)
+	err = d.inDirectory(ctx, p, &profiles.Canary{Args: c.Online, Files: c.Files}, trial, func(planned plan.Plan, dir string) error {
+		outcome := doctor.Try(ctx, planned, dir)
 		seen, err := attached.Evidence(ctx)
 		if err == nil {
 			row.Online = doctor.JudgeOnline(outcome, seen)
@@ -331,56 +361,55 @@ func (d *doctorRun) try(ctx context.Context, p patient, trial string) (doctor.Ro
 }
 
 // inDirectory plans a trial in a directory of its own.
-func (d *doctorRun) inDirectory(ctx context.Context, p patient, c *profiles.Canary, trial string, do func(wrap.Plan, string) error) error {
+func (d *doctorRun) inDirectory(ctx context.Context, p candidate, c *profiles.Canary, trial string, do func(plan.Plan, string) error) error {
 	dir, err := os.MkdirTemp("", "agentproxy-doctor-*")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	site := doctor.Site{Host: canary.Host(trial), Dir: dir}
+	site := doctor.Site{Host: contract.CanaryHost(trial), Dir: dir}
 	if err := site.Lay(c); err != nil {
 		return err
 	}
-	plan, err := d.plan(ctx, p, c, site, trial)
+	planned, err := d.plan(ctx, p, c, site, trial)
 	if err != nil {
 		return err
 	}
-	defer plan.Clean()
-	return do(plan, dir)
+	defer session.Clean(planned)
+	return do(planned, dir)
 }
 
 // plan is what exec would do for the tool, with the trial's arguments.
-func (d *doctorRun) plan(ctx context.Context, p patient, c *profiles.Canary, site doctor.Site, trial string) (wrap.Plan, error) {
+func (d *doctorRun) plan(ctx context.Context, p candidate, c *profiles.Canary, site doctor.Site, trial string) (plan.Plan, error) {
 	argv := site.Argv(p.command, c)
-	r := execution{options: d.options, environ: os.Environ(), id: trial, argv: argv}
+	o := session.Options{Argv: argv, Environ: d.proc.Environ, Tunnel: d.options, Library: library(d.proc), ID: trial}
 	if c.Runtime != "" { // what is tried instead gets the tool's environment
-		r.argv = []string{p.command}
+		o.Argv = []string{p.command}
 	}
 	for _, t := range slices.Concat(c.Args, c.Instead) {
-		r.uses = append(r.uses, t.Names()...)
+		o.Uses = append(o.Uses, t.Names()...)
 	}
-	r.survey = r.look()
-	plan, err := r.plan(ctx, d.tunnel)
+	planned, err := session.Plan(ctx, o, ports(console{proc: d.proc}), d.tunnel)
 	if err != nil {
-		return plan, err
+		return planned, err
 	}
 	if c.Runtime != "" {
-		plan.Argv = argv
+		planned.Argv = argv
 	}
-	for i, arg := range plan.Argv {
-		plan.Argv[i] = profiles.Template(arg).Expand(plan.Fact)
+	for i, arg := range planned.Argv {
+		planned.Argv[i] = profiles.Template(arg).Expand(planned.Fact)
 	}
 	for _, e := range c.Env {
-		plan.Environ = append(plan.Environ, e.Expand(site.Fact))
+		planned.Environ = append(planned.Environ, e.Expand(site.Fact))
 	}
-	return plan, nil
+	return planned, nil
 }
 
-func (d *doctorRun) version(p patient, plan wrap.Plan) string {
-	machine := probe.Open(plan.Environ, filepath.Join(d.tunnel.Dir, versionsFile))
+func (d *doctorRun) version(ctx context.Context, p candidate, planned plan.Plan) string {
+	machine := probe.Open(planned.Environ, filepath.Join(d.tunnel.Dir, session.VersionsFile))
 	defer machine.Save()
-	world := worldOf(machine)
-	return world.Version(world.LookPath(p.command), p.profile.Version)
+	system := session.System(ctx, machine)
+	return system.Version(system.LookPath(p.command), p.profile.Version)
 }
 
 // failures are those that the tunnel has seen about a host.
@@ -396,4 +425,62 @@ func (d *doctorRun) failures(ctx context.Context, host string) ([]*status.Failur
 		}
 	}
 	return list, nil
+}
+
+// printDoctor draws the table of tried tools, and below it what mends those
+// that do not work.
+func printDoctor(proc *process, found diagnosis) {
+	p := proc.palette()
+	fmt.Fprintf(proc.Out, "  %-14s %-12s %-11s %-9s %s\n", "tool", "version", "proxy", "trust", "verdict")
+	for _, r := range found.Tools {
+		mark := p.good("✓")
+		if r.Verdict != doctor.Works {
+			mark = p.bad("✗")
+		}
+		verdict := string(r.Verdict)
+		if r.Runtime != "" {
+			verdict += " (tried by its runtime: " + r.Runtime + ")"
+		}
+		fmt.Fprintf(proc.Out, "%s %-14s %-12s %-11s %-9s %s\n", mark, r.Tool, r.Version, r.Proxy, r.Trust, verdict)
+		if r.Fix != "" {
+			fmt.Fprintf(proc.Out, "    fix: %s\n", r.Fix)
+		}
+		if r.Said != "" {
+			fmt.Fprintf(proc.Out, "    it said: %s\n", r.Said)
+		}
+		switch {
+		case r.Online == nil:
+		case r.Online.Works:
+			fmt.Fprintf(proc.Out, "    %s online: %s\n", p.good("✓"), strings.Join(r.Online.Hosts, ", "))
+		default:
+			fmt.Fprintf(proc.Out, "    %s online: %s\n", p.bad("✗"), r.Online.Why)
+		}
+	}
+	for _, row := range []struct {
+		name, use string
+		ability
+	}{{"capture", "a network of its own for a command: --capture always, and auto's second try", found.Capture}, {"isolate", "no way around it: --isolate", found.Isolate}} {
+		if row.Works {
+			fmt.Fprintf(proc.Out, "%s %-14s %s\n", p.good("✓"), row.name, row.use)
+			continue
+		}
+		fmt.Fprintf(proc.Out, "- %-14s %s\n", row.name, row.Why)
+		if row.Fix != "" {
+			fmt.Fprintf(proc.Out, "    fix: %s\n", row.Fix)
+		}
+	}
+	switch up := found.Upstream; {
+	case up == nil:
+	case up.Answers:
+		fmt.Fprintf(proc.Out, "%s upstream %s answers\n", p.good("✓"), up.URL)
+	default:
+		fmt.Fprintf(proc.Out, "%s upstream: %s\n    fix: %s\n", p.bad("✗"), up.Why, up.Fix)
+	}
+	for _, f := range found.CA {
+		fmt.Fprintf(proc.Out, "%s CA %s: %s (%s)\n", p.bad("✗"), f.Code, f.Detail, f.Subject)
+		if len(f.Refused) > 0 {
+			fmt.Fprintf(proc.Out, "    refused by: %s\n", strings.Join(f.Refused, ", "))
+		}
+		fmt.Fprintf(proc.Out, "    fix: %s\n", f.Fix)
+	}
 }

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"strings"
 
 	"github.com/agentproxy/agentproxy/profiles/env"
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/shell"
-	"github.com/agentproxy/agentproxy/wrap"
+	"github.com/agentproxy/agentproxy/wrap/plan"
 	"github.com/spf13/pflag"
 )
 
@@ -32,11 +32,11 @@ identity. The tunnel is started when none runs.`,
 			flags.StringVar(&f.shell, "shell", "sh", "print assignments for this shell: "+strings.Join(shell.Names(), ", "))
 			flags.BoolVar(&f.explain, "explain", false, "print every value with its reason")
 			flags.BoolVar(&f.json, "json", false, "print the changes with their reasons as JSON")
-			return func(ctx context.Context, args []string) error {
+			return func(ctx context.Context, proc *process, args []string) error {
 				if err := noArgs("env", args); err != nil {
 					return err
 				}
-				return runEnv(ctx, f)
+				return runEnv(ctx, proc, f)
 			}
 		},
 	}
@@ -48,7 +48,7 @@ type envFlags struct {
 	explain, json bool
 }
 
-func runEnv(ctx context.Context, f envFlags) error {
+func runEnv(ctx context.Context, proc *process, f envFlags) error {
 	sh, err := namedShell(f.shell)
 	if err != nil {
 		return err
@@ -56,38 +56,37 @@ func runEnv(ctx context.Context, f envFlags) error {
 	if f.explain && f.json {
 		return hint(errors.New("--json holds the reasons already"), "agentproxy env --json")
 	}
-	options, err := f.options()
+	options, err := f.options(proc)
 	if err != nil {
 		return err
 	}
-	_, plan, err := shellPlan(ctx, options)
+	_, planned, err := shellPlan(ctx, proc, options)
 	if err != nil {
 		return err
 	}
 	switch {
 	case f.json:
-		return json.NewEncoder(os.Stdout).Encode(plan.Changes)
+		return json.NewEncoder(proc.Out).Encode(planned.Changes)
 	case f.explain:
-		printChanges(os.Stdout, plan.Changes)
+		printChanges(proc.Out, planned.Changes)
 	default:
-		fmt.Print(sh.Assignments(edits(plan.Changes)))
+		fmt.Fprint(proc.Out, sh.Assignments(edits(planned.Changes)))
 	}
 	return nil
 }
 
-// shellPlan is what is changed for a shell, from which anything may be started:
-// that of a command without a profile and without a run.
-func shellPlan(ctx context.Context, options attach.Options) (*attach.Tunnel, wrap.Plan, error) {
-	tunnel, err := attached(ctx, options)
+// shellPlan is what is changed for a shell, from which anything may be started.
+func shellPlan(ctx context.Context, proc *process, options attach.Options) (*attach.Tunnel, plan.Plan, error) {
+	tunnel, err := attached(ctx, proc, options)
 	if err != nil {
-		return nil, wrap.Plan{}, err
+		return nil, plan.Plan{}, err
 	}
-	plan, err := planned(ctx, options, tunnel, plain)
-	return tunnel, plan, err
+	planned, err := planFor(ctx, proc, options, tunnel)
+	return tunnel, planned, err
 }
 
 // edits are the changes in the form that shells get.
-func edits(changes []wrap.Change) []env.Edit {
+func edits(changes []plan.Change) []env.Edit {
 	var list []env.Edit
 	for _, c := range changes {
 		list = append(list, env.Edit{Name: c.Name, Value: c.Value, Unset: c.Action == "remove", Reason: c.Reason})
@@ -101,4 +100,16 @@ func namedShell(name string) (shell.Shell, error) {
 		return sh, hint(fmt.Errorf("%q is none of the shells %s", name, strings.Join(shell.Names(), ", ")), "agentproxy hook --help")
 	}
 	return sh, nil
+}
+
+// printChanges shows each variable that is changed, and why.
+func printChanges(w io.Writer, changes []plan.Change) {
+	sign := map[string]string{"add": "+", "change": "~", "remove": "-"}
+	for _, c := range changes {
+		text := c.Name
+		if c.Action != "remove" {
+			text += "=" + c.Value
+		}
+		fmt.Fprintf(w, "%s %s\n      # %s\n", sign[c.Action], text, c.Reason)
+	}
 }

@@ -2,27 +2,22 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"io"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/agentproxy/agentproxy/profiles"
-	"github.com/agentproxy/agentproxy/profiles/env"
 	"github.com/agentproxy/agentproxy/proxy/attach"
-	"github.com/agentproxy/agentproxy/proxy/ca"
-	"github.com/agentproxy/agentproxy/proxy/rundir"
-	"github.com/agentproxy/agentproxy/proxy/trust"
-	"github.com/agentproxy/agentproxy/wrap"
-	"github.com/agentproxy/agentproxy/wrap/preload"
-	"github.com/agentproxy/agentproxy/wrap/term"
-	"github.com/mitchellh/go-homedir"
+	"github.com/agentproxy/agentproxy/proxy/config"
+	"github.com/agentproxy/agentproxy/proxy/status"
+	"github.com/agentproxy/agentproxy/wrap/capture"
+	"github.com/agentproxy/agentproxy/wrap/child"
+	"github.com/agentproxy/agentproxy/wrap/plan"
+	"github.com/agentproxy/agentproxy/wrap/session"
 	"github.com/spf13/pflag"
 )
 
@@ -35,6 +30,7 @@ func execCommand() *command {
 		examples: `
   agentproxy exec -- pip install requests        # finds or starts the tunnel, trusts it, runs pip
   agentproxy exec -- sh -c 'curl -sS "$URL" | jq .'  # everything that the shell starts is covered
+  agentproxy exec --isolate -- ./build.sh            # and no way around the tunnel (Linux)
   agentproxy exec --dry-run -- pip install requests  # what would be changed for it, and why`,
 		long: `
 The command gets the tunnel's address and CA in its environment, your own
@@ -52,27 +48,22 @@ command cannot be executed, 127 when it is not found.`,
 			flags.StringVar(&f.retry, "retry", "safe", "after a failure that a change of ours mends: `never`, safe (when the command has done nothing else), or ask")
 			flags.StringVar(&f.verdictFile, "verdict-file", "", "write why the command failed to this `file`, as JSON")
 			flags.BoolVarP(&f.verbose, "verbose", "v", false, "also say what is unclear, and all that the tunnel saw go wrong")
+			flags.StringVar(&f.capture, "capture", "", "give the command a network of its own, all of which leads into the tunnel: `auto` (the default: once more, where nothing narrower has helped), always, or never; Linux only")
+			flags.BoolVar(&f.isolate, "isolate", false, "leave the command no way past the tunnel: --capture always, without the host's loopback, sockets, signals and new privileges")
+			flags.UintSliceVar(&f.publish, "publish", nil, "with --isolate: let this machine's loopback reach the `port` that the command serves")
 			flags.BoolVar(&f.noPreload, "no-preload", false, "load no hook of ours into Node, Python, Ruby or PHP")
 			flags.BoolVar(&f.pty, "pty", false, "put a pseudo terminal before any command on a terminal, not only before tools with a profile")
 			flags.BoolVar(&f.noPty, "no-pty", false, "leave the terminal to the command: what it prints there is not read")
-			return func(ctx context.Context, args []string) error { return runExec(ctx, f, args) }
+			return func(ctx context.Context, proc *process, args []string) error { return runExec(ctx, proc, f, args) }
 		},
 	}
 }
 
 type execFlags struct {
 	tunnelFlags
-	dryRun, json, noWatch, noPreload, pty, noPty, verbose bool
-	retry, verdictFile                                    string
-}
-
-// terminal says how a terminal is treated: a tool that may fail for a reason of
-// ours is read there, too.
-func (f *execFlags) terminal(s *profiles.Survey) term.Mode {
-	if f.pty || s.Known && !f.noPty {
-		return term.Relay
-	}
-	return term.Inherit
+	dryRun, json, noWatch, noPreload, pty, noPty, verbose, isolate bool
+	retry, verdictFile, capture                                    string
+	publish                                                        []uint
 }
 
 func (f *execFlags) check(argv []string) error {
@@ -88,178 +79,106 @@ func (f *execFlags) check(argv []string) error {
 	case f.pty && f.noWatch:
 		return hint(errors.New("--pty reads the output, --no-watch does not"), "agentproxy exec --pty -- %s", argv[0])
 	}
-	return nil
+	return f.checkCapture(argv[0])
 }
 
-func runExec(ctx context.Context, f execFlags, argv []string) error {
+func runExec(ctx context.Context, proc *process, f execFlags, argv []string) error {
 	if err := f.check(argv); err != nil {
 		return err
 	}
 	// What a start takes need not be collected: half a millisecond.
 	debug.SetGCPercent(400)
-	options, err := f.options()
+	options, err := f.options(proc)
 	if err != nil {
 		return err
 	}
-	r := execution{flags: f, options: options, argv: argv, environ: os.Environ(), id: newID()}
-	r.survey = r.look()
+	o := f.session(proc, options, argv)
 	if f.dryRun || f.noWatch {
-		return r.unwatched(ctx)
+		return f.unwatched(ctx, proc, o)
 	}
-	return r.watched(ctx)
+	result, err := session.Run(ctx, o, ports(console{proc: proc, verbose: f.verbose}))
+	if refused := new(capture.Refused); errors.As(err, &refused) && refused.Advice != "" {
+		return hint(err, "%s", refused.Advice)
+	}
+	if err != nil {
+		return err
+	}
+	child.Exit(result)
+	return nil
 }
 
-// newID is a run's identity.
-func newID() string { return rand.Text() }
+// session is what the flags come to.
+func (f *execFlags) session(proc *process, tunnel attach.Options, argv []string) session.Options {
+	return session.Options{
+		Argv: argv, Environ: proc.Environ, Tunnel: tunnel, Library: library(proc), Retry: session.Retry(f.retry), VerdictFile: f.verdictFile,
+		NoPreload: f.noPreload, PTY: f.pty, NoPTY: f.noPty, Verbose: f.verbose, Capture: f.captured(proc, tunnel.Config),
+		Isolate: f.isolate, Publish: f.published(),
+	}
+}
 
-// execution is one exec.
-type execution struct {
-	flags   execFlags
-	options attach.Options
-	argv    []string
-	environ []string
-	id      string
-	survey  <-chan surveyed
-	known   surveyed // what the survey came to
-	// steps are the tools that an image's build starts.
-	steps []profiles.Tool
-	// uses are facts of the plan that somebody wants to know.
-	uses []string
-	// remedied is a class of failure that a first attempt has ended with.
-	remedied profiles.Class
+// ports connect a session to this process.
+func ports(c console) session.Ports {
+	return session.Ports{Console: c, Memory: session.MemoryIn(func() string { return stateDir(c.proc) }, buildVersion())}
 }
 
 // unwatched prints the plan, or becomes the command.
-func (r *execution) unwatched(ctx context.Context) error {
-	tunnel, err := attached(ctx, r.options)
+func (f *execFlags) unwatched(ctx context.Context, proc *process, o session.Options) error {
+	tunnel, err := attached(ctx, proc, o.Tunnel)
 	if err != nil {
 		return err
 	}
-	plan, err := r.plan(ctx, tunnel)
+	o.ID = session.NewID()
+	planned, err := session.Plan(ctx, o, ports(console{proc: proc}), tunnel)
 	if err != nil {
 		return err
 	}
-	defer plan.Clean()
+	defer session.Clean(planned)
 	switch {
-	case r.flags.json:
-		return json.NewEncoder(os.Stdout).Encode(plan)
-	case r.flags.dryRun:
-		printPlan(os.Stdout, plan)
+	case f.json:
+		return json.NewEncoder(proc.Out).Encode(planned)
+	case f.dryRun:
+		printPlan(proc.Out, planned)
 		return nil
 	}
-	sayPlan(plan)
-	return wrap.Replace(plan)
+	sayPlan(proc, planned)
+	return child.Replace(child.Command{Argv: planned.Argv, Env: planned.Environ})
 }
 
-// plan makes the files that the command is pointed at, where they are not up to
-// date, and plans.
-func (r *execution) plan(ctx context.Context, t *attach.Tunnel) (wrap.Plan, error) {
-	r.known = <-r.survey
-	known := r.known
-	if known.err != nil {
-		return wrap.Plan{}, known.err
-	}
-	leaveLocked(known.tools.Conflicts)
-	in := wrap.Input{Argv: r.argv, Environ: r.environ, Survey: known.tools, Git: known.git, Uses: r.uses, Tunnel: env.Tunnel{
-		URL: t.URL(), Host: "127.0.0.1", Port: strconv.Itoa(t.Record.Port), StateDir: t.Dir,
-		JavaStorePassword: trust.JVMPassword, Run: r.id,
-	}}
-	if err := roots(t, wrap.CAs(known.tools, known.git, in.Tunnel, r.environ), &in.Tunnel); err != nil {
-		return wrap.Plan{}, err
-	}
-	var err error
-	if in.Facts, err = r.facts(t, known.tools); err != nil {
-		return wrap.Plan{}, err
-	}
-	if known.tools.Contained != nil {
-		share, err := r.share(ctx, in.Tunnel)
-		if err != nil {
-			return wrap.Plan{}, err
-		}
-		in.Container = &share.Edits
-	}
-	plan := wrap.NewPlan(in)
-	if profile := in.Facts[firefoxProfile]; profile != "" {
-		plan.Temporary = append(plan.Temporary, profile)
-	}
-	return plan, plan.Write()
+// planFor is what exec would do for a command, without a run; none stands for
+// whatever may be started.
+func planFor(ctx context.Context, proc *process, options attach.Options, t *attach.Tunnel, argv ...string) (plan.Plan, error) {
+	o := session.Options{Argv: argv, Environ: proc.Environ, Tunnel: options, Library: library(proc)}
+	return session.Plan(ctx, o, ports(console{proc: proc}), t)
 }
 
-// leaveLocked leaves roots of the user's alone that cannot be merged into ours.
-func leaveLocked(conflicts []profiles.Conflict) {
-	for i, c := range conflicts {
-		if c.Is == "ca" && c.Overruled && ca.Locked(c.Value) {
-			conflicts[i].Env, conflicts[i].Argv, conflicts[i].Overruled = nil, nil, false
-		}
-	}
+// library is the profiles: the user's own, and ours.
+func library(proc *process) *profiles.Library { return session.Library(proc.Getenv) }
+
+// stateDir is where we remember things; "" when there is none yet.
+func stateDir(proc *process) string { return session.StateDir(proc.Getenv) }
+
+// toolsOf returns what adds to a status document what is known about git and
+// the other tools of this user.
+func toolsOf(ctx context.Context, proc *process, cfg *config.Config) func(*status.Document) {
+	return func(doc *status.Document) { session.Describe(ctx, proc.Environ, doc, cfg, library(proc)) }
 }
 
-// plain is a command that no profile covers.
-var plain = []string{"true"}
-
-// planned is what exec would do for a command, without a run.
-func planned(ctx context.Context, options attach.Options, t *attach.Tunnel, argv []string) (wrap.Plan, error) {
-	r := execution{options: options, argv: argv, environ: os.Environ()}
-	r.survey = r.look()
-	return r.plan(ctx, t)
-}
-
-// roots builds the bundle and the truststore, and says where they are.
-func roots(t *attach.Tunnel, users []string, described *env.Tunnel) error {
-	bundle, err := ca.BuildBundle(t.Dir, append(users, t.Record.CAs...)...)
-	if err != nil {
-		return err
+// printPlan shows what is changed for a command, a variable and its reason each.
+func printPlan(w io.Writer, p plan.Plan) {
+	fmt.Fprintf(w, "run: %s\n", strings.Join(p.Argv, " "))
+	fmt.Fprintf(w, "profiles: %s\n", strings.Join(p.Tools, ", "))
+	printChanges(w, p.Changes)
+	for _, a := range p.Arguments {
+		fmt.Fprintf(w, "argument %s\n      # %s\n", strings.Join(a.Insert, " "), a.Reason)
 	}
-	described.Bundle = bundle.Path
-	// What is added to a tool's own roots: our certificate alone, unless others
-	// sign as well (an upstream, or origins that are passed through).
-	described.CA = filepath.Join(t.Dir, rundir.CertFile)
-	if len(t.Record.CAs) > 0 {
-		described.CA = bundle.Path
-	}
-	described.JavaStore, err = trust.JVMTrustStore(bundle.Path)
-	return err
-}
-
-const firefoxProfile = "firefox.profile"
-
-// facts makes what only some commands need, and says where it is.
-func (r *execution) facts(t *attach.Tunnel, s *profiles.Survey) (map[string]string, error) {
-	home, err := homedir.Dir()
-	if err != nil {
-		home = t.Dir // nothing of the user's is there
-	}
-	facts := map[string]string{"home": home}
-	if !r.flags.noPreload && wrap.Needs(s, "preload.") {
-		hooks, err := preload.Write(filepath.Join(t.Dir, "preload"))
-		if err != nil {
-			return nil, err
+	for _, c := range p.Conflicts {
+		effect := "overruled"
+		if !c.Overruled {
+			effect = c.Advice
 		}
-		facts["preload.node"], facts["preload.python"] = hooks.Node, hooks.Python
-		facts["preload.php"] = hooks.PHP
-		if !strings.ContainsAny(hooks.Ruby, " \t") { // RUBYOPT quotes nothing
-			facts["preload.ruby"] = hooks.Ruby
-		}
+		fmt.Fprintf(w, "conflict %s in %s:%d\n      # %s\n", c.Code, c.File, c.Line, effect)
 	}
-	authorities := append([]string{filepath.Join(t.Dir, rundir.CertFile)}, t.Record.CAs...)
-	for fact, make := range map[string]func() (string, error){
-		"chromium.home": func() (string, error) {
-			return trust.ChromiumHome(t.Dir, filepath.Join(home, ".pki", "nssdb"), authorities...)
-		},
-		firefoxProfile: func() (string, error) { return trust.FirefoxProfile(t.Dir, r.id, authorities...) },
-	} {
-		if !wrap.Needs(s, fact) {
-			continue
-		}
-		path, err := make()
-		switch {
-		case errors.Is(err, trust.ErrNoCertutil):
-			say("the browser will not trust the CA: %s", err)
-		case err != nil:
-			return nil, err
-		default:
-			facts[fact] = path
-		}
+	for _, n := range slices.Concat(p.Notes, p.Never) {
+		fmt.Fprintf(w, "note: %s\n", n)
 	}
-	return facts, nil
 }

@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
-	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/rules"
 	"github.com/agentproxy/agentproxy/wrap/classify"
+	"github.com/agentproxy/agentproxy/wrap/verdict"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 )
 
 func explainCommand() *command {
@@ -34,8 +35,9 @@ them; 125 when the log cannot be read or a flag is wrong.`,
 			flags.BoolVar(&f.json, "json", false, "print one JSON object")
 			flags.BoolVar(&f.all, "all", false, "print every failure, the decisive one first")
 			flags.StringVar(&f.tool, "tool", "", "the `name` of the command or profile that printed it")
+			flags.StringVar(&f.command, "command", "", "the `command line` that printed it: its hosts and ports count")
 			flags.IntVar(&f.status, "status", -1, "the command's exit `status`")
-			return func(_ context.Context, args []string) error { return runExplain(f, args) }
+			return func(_ context.Context, proc *process, args []string) error { return runExplain(proc, f, args) }
 		},
 	}
 }
@@ -43,35 +45,36 @@ them; 125 when the log cannot be read or a flag is wrong.`,
 type explainFlags struct {
 	json, all bool
 	tool      string
+	command   string
 	status    int
 }
 
 // explained is what --json prints about one failure.
 type explained struct {
-	Class      profiles.Class `json:"class"`
-	Confidence float64        `json:"confidence"`
-	Tool       string         `json:"tool"`
-	Host       string         `json:"host"`
-	Final      bool           `json:"final"`
-	Container  bool           `json:"container"`
-	Source     string         `json:"source"`
-	Line       string         `json:"line"`
-	Advice     string         `json:"advice"`
+	Class      rules.Class `json:"class"`
+	Confidence float64     `json:"confidence"`
+	Tool       string      `json:"tool"`
+	Host       string      `json:"host"`
+	Final      bool        `json:"final"`
+	Container  bool        `json:"container"`
+	Source     string      `json:"source"`
+	Line       string      `json:"line"`
+	Advice     string      `json:"advice"`
 	// Unclear is true when there were words of failure, but none to rely on.
 	Unclear bool `json:"unclear,omitempty"`
 	// Failures are all of them, with --all.
 	Failures []explained `json:"failures,omitempty"`
 }
 
-func runExplain(f explainFlags, args []string) error {
+func runExplain(proc *process, f explainFlags, args []string) error {
 	if len(args) > 1 {
 		return hint(fmt.Errorf("explain reads one log, not %d", len(args)), "agentproxy explain --help")
 	}
-	options, err := explainOptions(f.tool)
+	options, err := explainOptions(proc, f.tool)
 	if err != nil {
 		return err
 	}
-	log, err := openLog(args)
+	log, err := openLog(proc, args)
 	if err != nil {
 		return err
 	}
@@ -80,20 +83,21 @@ func runExplain(f explainFlags, args []string) error {
 	if _, err := io.Copy(viewing{c}, log); err != nil {
 		return err
 	}
-	v, err := c.Verdict(classify.Status{Known: f.status >= 0, Code: f.status})
+	v, err := c.Result(classify.Status{Known: f.status >= 0, Code: f.status})
 	if err != nil {
 		return err
 	}
+	v = verdict.ReadCommandLine(strings.Fields(f.command)).Narrow(v)
 	if f.json {
-		return json.NewEncoder(os.Stdout).Encode(asJSON(v, f.all))
+		return json.NewEncoder(proc.Out).Encode(asJSON(v, f.all))
 	}
-	printVerdict(os.Stdout, v, f.all)
+	printVerdict(proc.Out, v, f.all)
 	return nil
 }
 
 // explainOptions puts a tool's rules in use, or those of all.
-func explainOptions(tool string) (classify.Options, error) {
-	all := library()
+func explainOptions(proc *process, tool string) (classify.Options, error) {
+	all := library(proc)
 	if tool == "" {
 		return classify.Options{Library: all, Profiles: all.Names()}, nil
 	}
@@ -114,14 +118,14 @@ func explainOptions(tool string) (classify.Options, error) {
 	return classify.Options{Library: all, Profiles: names, Tool: p.Name}, nil
 }
 
-func openLog(args []string) (io.ReadCloser, error) {
+func openLog(proc *process, args []string) (io.ReadCloser, error) {
 	if len(args) == 1 && args[0] != "-" {
 		return os.Open(args[0])
 	}
-	if len(args) == 0 && term.IsTerminal(int(os.Stdin.Fd())) {
+	if len(args) == 0 && isTerminal(proc.In) {
 		return nil, hint(errors.New("explain needs a log"), "agentproxy explain build.log")
 	}
-	return os.Stdin, nil
+	return io.NopCloser(proc.In), nil
 }
 
 // viewing lets a log be copied to the classifier.
@@ -132,8 +136,8 @@ func (v viewing) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-func asJSON(v classify.Verdict, all bool) explained {
-	none := explained{Class: profiles.None, Source: "output", Unclear: v.Unclear}
+func asJSON(v classify.Result, all bool) explained {
+	none := explained{Class: rules.None, Source: "output", Unclear: v.Unclear}
 	var list []explained
 	for _, f := range v.Findings {
 		list = append(list, explained{
@@ -152,4 +156,38 @@ func asJSON(v classify.Verdict, all bool) explained {
 		first.Failures = list
 	}
 	return first
+}
+
+// printVerdict says what explain found, in three lines at most for each
+// failure: what it is, what shows it, what to do.
+func printVerdict(w io.Writer, v classify.Result, all bool) {
+	switch {
+	case v.Unclear:
+		f := v.Findings[0]
+		fmt.Fprintf(w, "unclear · maybe %s, but its words do not tell (seen in the output)\n  %s\n", f.Class, f.Line)
+		fmt.Fprintf(w, "  run it as agentproxy exec -- <command>: the tunnel sees what the output hides\n")
+	case v.Class == rules.None:
+		fmt.Fprintln(w, "none · nothing of ours in this output")
+	}
+	list := v.Findings
+	if v.Class == rules.None && !all {
+		return
+	}
+	if !all {
+		list = list[:1]
+	}
+	for _, f := range list {
+		what := []string{string(f.Class)}
+		if f.Host != "" {
+			what = append(what, f.Host)
+		}
+		what = append(what, f.Class.Meaning())
+		if v.Container {
+			what = append(what, "inside a container")
+		}
+		fmt.Fprintf(w, "%s (%d in 100, seen in the output)\n  %s\n", strings.Join(what, " · "), int(f.Confidence*100+0.5), f.Line)
+		if f.Advice != "" {
+			fmt.Fprintf(w, "  %s\n", f.Advice)
+		}
+	}
 }

@@ -4,12 +4,13 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"os"
+	"io"
 	"path/filepath"
 	"strings"
 	"text/template"
 
 	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/profiles/rules"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/status"
 	"github.com/agentproxy/agentproxy/wrap/classify"
@@ -30,11 +31,11 @@ func guideCommand() *command {
 		define: func(flags *pflag.FlagSet) action {
 			var t tunnelFlags
 			t.define(flags)
-			return func(ctx context.Context, args []string) error {
+			return func(ctx context.Context, proc *process, args []string) error {
 				if err := noArgs("guide", args); err != nil {
 					return err
 				}
-				_, tunnel, err := t.attach(ctx)
+				_, tunnel, err := t.attach(ctx, proc)
 				if err != nil {
 					return err
 				}
@@ -42,9 +43,9 @@ func guideCommand() *command {
 				if err != nil {
 					return err
 				}
-				text, err := guideFor(doc)
+				text, err := guideFor(library(proc), doc)
 				if err == nil {
-					_, err = os.Stdout.WriteString(text)
+					_, err = io.WriteString(proc.Out, text)
 				}
 				return err
 			}
@@ -61,14 +62,19 @@ type guide struct {
 }
 
 type guideClass struct {
-	Class   profiles.Class
+	Class   rules.Class
 	Final   bool
 	Meaning string
 	Advice  string
 }
 
+// readme writes the guide into the state directory.
+func readme(proc *process) func(*status.Document) (string, error) {
+	return func(doc *status.Document) (string, error) { return guideFor(library(proc), doc) }
+}
+
 // guideFor writes the guide for the tunnel that the document is of.
-func guideFor(doc *status.Document) (string, error) {
+func guideFor(library *profiles.Library, doc *status.Document) (string, error) {
 	g := guide{
 		URL: fmt.Sprintf("http://127.0.0.1:%d", doc.Port), Upstream: doc.Upstream, CA: filepath.Join(doc.StateDir, rundir.CertFile),
 		Bundle: doc.CABundlePath, JavaStore: doc.JavaTrustStorePath, StateDir: doc.StateDir, SSHRewrite: doc.GitSSHRewrite,
@@ -81,9 +87,9 @@ func guideFor(doc *status.Document) (string, error) {
 			g.Conflicts = append(g.Conflicts, fmt.Sprintf("%s: %s in %s; %s", c.Tool, c.Code, c.File, c.Advice))
 		}
 	}
-	reader := classify.New(classify.Options{Library: library()})
-	for _, c := range profiles.Classes() {
-		if c != profiles.None {
+	reader := classify.New(classify.Options{Library: library})
+	for _, c := range rules.Classes() {
+		if c != rules.None {
 			g.Classes = append(g.Classes, guideClass{c, c.Final(), c.Meaning(), sentence(reader.Advice("", c))})
 		}
 	}

@@ -18,7 +18,7 @@ import (
 func hookCommand() *command {
 	return &command{
 		name:  "hook",
-		args:  "bash | zsh | fish | sh | install [shell] | remove [shell] | <agent>",
+		args:  strings.Join(shell.Names(), " | ") + " | install [shell] | remove [shell] | <agent>",
 		short: "Make the tunnel a part of your shell",
 		examples: `
   eval "$(agentproxy hook bash)"                 # in ~/.bashrc: what you type goes through the tunnel
@@ -48,14 +48,16 @@ An agent's name prints what makes its shell commands run through exec:
   gemini        a hook for ~/.gemini/settings.json
   opencode      a plugin: ~/.config/opencode/plugin/agentproxy.js
 
-Other agents take the shims: start them in a shell that has them.`,
+Other agents take the shims: start them in a shell that has them. On Linux,
+AGENTPROXY_CAPTURE=always in an agent's environment gives each of its commands a
+network of its own, all of which leads into the tunnel.`,
 		define: func(flags *pflag.FlagSet) action {
 			var f hookFlags
 			flags.StringVar(&f.mode, "mode", "env", "env: the shell's environment; wrap: commands that have a profile, by functions; shims: by a directory on PATH")
 			flags.StringVar(&f.rc, "rc", "", "with install and remove: edit this `file` instead of the shell's own")
-			return func(_ context.Context, args []string) error { return runHook(f, args) }
+			return func(_ context.Context, proc *process, args []string) error { return runHook(proc, f, args) }
 		},
-		values: func(words []string) []string {
+		values: func(_ *process, words []string) []string {
 			switch {
 			case len(words) == 0:
 				return append(append(shell.Names(), "install", "remove"), agentNames()...)
@@ -69,12 +71,12 @@ Other agents take the shims: start them in a shell that has them.`,
 
 type hookFlags struct{ mode, rc string }
 
-func runHook(f hookFlags, args []string) error {
+func runHook(proc *process, f hookFlags, args []string) error {
 	if !slices.Contains([]string{"env", "wrap", "shims"}, f.mode) {
 		return hint(fmt.Errorf("--mode is env, wrap or shims, not %q", f.mode), "agentproxy hook --help")
 	}
 	if len(args) > 0 && (args[0] == "install" || args[0] == "remove") {
-		return editRC(f, args[0], args[1:])
+		return editRC(proc, f, args[0], args[1:])
 	}
 	if len(args) != 1 {
 		return hint(errors.New("hook needs a shell or an agent, install or remove"), "agentproxy hook install bash")
@@ -84,7 +86,7 @@ func runHook(f hookFlags, args []string) error {
 		return err
 	}
 	if a, ok := agentNamed(args[0]); ok {
-		return printAgent(a, exe)
+		return printAgent(proc, a, exe)
 	}
 	sh, ok := shell.Named(args[0])
 	if !ok {
@@ -92,19 +94,19 @@ func runHook(f hookFlags, args []string) error {
 	}
 	switch f.mode {
 	case "env":
-		fmt.Print(sh.Hook(exe))
+		fmt.Fprint(proc.Out, sh.Hook(exe))
 		return nil
 	case "shims":
-		dir, err := writeShims(exe)
+		dir, err := writeShims(proc, exe)
 		if err == nil {
-			fmt.Print(sh.Prepend(dir))
+			fmt.Fprint(proc.Out, sh.Prepend(dir))
 		}
 		return err
 	}
-	if !sh.Wraps {
+	if !sh.Wraps() {
 		return noWrap(sh)
 	}
-	fmt.Print(sh.Wrap(exe, wrappable()))
+	fmt.Fprint(proc.Out, sh.Wrap(exe, wrappable(proc)))
 	return nil
 }
 
@@ -119,28 +121,28 @@ func ownPath() (string, error) {
 
 // editRC puts the line that loads the hook into an rc file, or takes it out. A
 // file that is named needs no shell for the latter.
-func editRC(f hookFlags, verb string, args []string) error {
+func editRC(proc *process, f hookFlags, verb string, args []string) error {
 	if verb == "remove" && f.rc != "" && len(args) == 0 {
 		changed, err := shell.RemoveHook(f.rc)
-		return sayRC(verb, f.rc, changed, err)
+		return sayRC(proc, verb, f.rc, changed, err)
 	}
-	sh, err := shellToEdit(verb, args)
+	sh, err := shellToEdit(proc, verb, args)
 	if err != nil {
 		return err
 	}
 	path := f.rc
 	if path == "" {
-		home, err := rundir.Home(os.Getenv)
+		home, err := rundir.Home(proc.Getenv)
 		if err != nil {
 			return err
 		}
-		path = sh.RCPath(home, os.Getenv)
+		path = sh.RCPath(home, proc.Getenv)
 	}
 	if verb == "remove" {
 		changed, err := shell.RemoveHook(path)
-		return sayRC(verb, path, changed, err)
+		return sayRC(proc, verb, path, changed, err)
 	}
-	if f.mode == "wrap" && !sh.Wraps {
+	if f.mode == "wrap" && !sh.Wraps() {
 		return noWrap(sh)
 	}
 	exe, err := ownPath()
@@ -148,12 +150,12 @@ func editRC(f hookFlags, verb string, args []string) error {
 		return err
 	}
 	changed, err := sh.InstallHook(path, exe, "hook "+sh.Name+" --mode "+f.mode)
-	return sayRC(verb, path, changed, err)
+	return sayRC(proc, verb, path, changed, err)
 }
 
 // shellToEdit is the shell that was named, else the user's own.
-func shellToEdit(verb string, args []string) (shell.Shell, error) {
-	switch own := os.Getenv("SHELL"); {
+func shellToEdit(proc *process, verb string, args []string) (shell.Shell, error) {
+	switch own := proc.Getenv("SHELL"); {
 	case len(args) > 1:
 		return shell.Shell{}, hint(fmt.Errorf("hook %s takes one shell, not %d", verb, len(args)), "agentproxy hook %s %s", verb, args[0])
 	case len(args) == 1:
@@ -164,9 +166,9 @@ func shellToEdit(verb string, args []string) (shell.Shell, error) {
 	return shell.Shell{}, hint(errors.New("$SHELL does not say which shell"), "agentproxy hook %s bash", verb)
 }
 
-func sayRC(verb, path string, changed bool, err error) error {
+func sayRC(proc *process, verb, path string, changed bool, err error) error {
 	if err == nil {
-		fmt.Println(rcSentence(verb, path, changed))
+		fmt.Fprintln(proc.Out, rcSentence(verb, path, changed))
 	}
 	return err
 }
@@ -176,9 +178,9 @@ func noWrap(sh shell.Shell) error {
 }
 
 // wrappable are the commands that have a profile and are installed.
-func wrappable() []string {
+func wrappable(proc *process) []string {
 	var found []string
-	for _, name := range library().Commands() {
+	for _, name := range library(proc).Commands() {
 		if isInstalled(name) {
 			found = append(found, name)
 		}
@@ -189,4 +191,17 @@ func wrappable() []string {
 func isInstalled(name string) bool {
 	_, err := exec.LookPath(name)
 	return (err == nil || errors.Is(err, exec.ErrDot)) && !strings.Contains(name, "/")
+}
+
+// rcSentence tells what "hook install" or "hook remove" came to.
+func rcSentence(verb, path string, changed bool) string {
+	switch {
+	case verb == "install" && changed:
+		return "the hook is in " + path + "; a new shell has it"
+	case verb == "install":
+		return "the hook is in " + path + " already"
+	case changed:
+		return "the hook is out of " + path
+	}
+	return "there is no hook of ours in " + path
 }

@@ -87,6 +87,84 @@ env | sort >after
 exit
 `
 
+// A shell that was hooked notices at its next prompt that the configuration was
+// written, edited, broken, mended or removed. One line says that it goes past the
+// tunnel, when that begins and never again; agentproxy_on fails then.
+func TestHookFollowsTheConfiguration(t *testing.T) {
+	for _, sh := range interactiveShells {
+		if sh.name == "sh" {
+			continue // it looks at nothing before a prompt
+		}
+		t.Run(sh.name, func(t *testing.T) {
+			if _, err := exec.LookPath(sh.start[0]); err != nil {
+				leftout.Note(t, "the hook in "+sh.start[0]+", which is not installed")
+				return
+			}
+			dir := t.TempDir()
+			env := append(sandbox(t), "TERM=dumb", "ZDOTDIR="+dir, "ENV="+filepath.Join(dir, "rc"), "XDG_CONFIG_HOME="+filepath.Join(dir, "config"))
+			for name, text := range map[string]string{
+				"rc": sh.load + "\n", ".zshrc": ". ./rc\n",
+				"deny.toml": "[policy]\ndeny = [\"evil.example\"]\n", "broken.toml": "[policy\n",
+			} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.MkdirAll(filepath.Join(dir, "config", "agentproxy"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			cmd := within(t, env, sh.start[0], sh.start[1:]...)
+			cmd.Dir = dir
+			screen := dialog{{"", typing(strings.ReplaceAll(typedAtEdits, "STATUS", sh.status))}}.play(t, cmd)
+			urls := map[string]string{}
+			for _, name := range []string{"none", "written", "broken", "still", "on", "mended", "removed", "down"} {
+				data, err := os.ReadFile(filepath.Join(dir, name))
+				if err != nil {
+					t.Errorf("%v", err)
+				}
+				urls[name] = strings.TrimSpace(string(data))
+			}
+			if urls["none"] == "" || urls["written"] == "" || urls["written"] == urls["none"] {
+				t.Errorf("after it was written: %q, before %q", urls["written"], urls["none"])
+			}
+			if urls["broken"] != "" || urls["still"] != "" || urls["on"] != "125" {
+				t.Errorf("broken: %q, %q, agentproxy_on %q", urls["broken"], urls["still"], urls["on"])
+			}
+			if urls["mended"] != urls["written"] || urls["removed"] != urls["none"] || urls["down"] != "" {
+				t.Errorf("mended: %q, removed %q, down %q", urls["mended"], urls["removed"], urls["down"])
+			}
+			// Once when it broke, once more for agentproxy_on.
+			if said := strings.Count(screen, "agentproxy: this shell goes past the tunnel: "); said != 2 {
+				t.Errorf("said %d times that it goes past the tunnel", said)
+			}
+			if said := strings.Count(screen, "agentproxy: the tunnel has left, and this shell goes past it now"); said != 1 {
+				t.Errorf("said %d times that the tunnel has left", said)
+			}
+			if t.Failed() {
+				t.Logf("screen: %s", screen)
+			}
+		})
+	}
+}
+
+const typedAtEdits = `echo "$HTTPS_PROXY" >none
+cp deny.toml config/agentproxy/config.toml
+echo "$HTTPS_PROXY" >written
+cp broken.toml config/agentproxy/config.toml
+echo "$HTTPS_PROXY" >broken
+echo "$HTTPS_PROXY" >still
+agentproxy_on
+echo STATUS >on
+cp deny.toml config/agentproxy/config.toml
+echo "$HTTPS_PROXY" >mended
+rm config/agentproxy/config.toml
+echo "$HTTPS_PROXY" >removed
+agentproxy down
+echo "$HTTPS_PROXY" >down
+echo "$HTTPS_PROXY" >down
+exit
+`
+
 // In bash others find before their prompt what the command has left, and the
 // next command, too, in both forms of PROMPT_COMMAND. Nothing ends a shell that
 // ends at the first error.
@@ -122,27 +200,21 @@ exit
 // no credentials are handed on.
 func TestUndo(t *testing.T) {
 	change := []env.Edit{{Name: "HTTPS_PROXY", Value: "ours"}, {Name: "NO_PROXY", Value: "merged"}, {Name: "PIP_CERT", Value: "bundle"}}
-	t.Setenv("PIP_CERT", "")
-	os.Unsetenv("PIP_CERT")
-	t.Setenv("NO_PROXY", "corp.test")
-	t.Setenv("HTTPS_PROXY", "http://corp.test:3128")
-	value, ok := undo(change)
-	for name, now := range map[string]string{undoVariable: value, "HTTPS_PROXY": "ours", "NO_PROXY": "mine", "PIP_CERT": "bundle"} {
-		t.Setenv(name, now)
+	outside := &process{Environ: []string{"NO_PROXY=corp.test", "HTTPS_PROXY=http://corp.test:3128"}}
+	value, ok := undo(outside, change)
+	if !ok {
+		t.Error("nothing is handed on")
 	}
-	want := []env.Edit{
-		{Name: undoVariable, Unset: true},
-		{Name: "HTTPS_PROXY", Value: "http://corp.test:3128"},
-		{Name: "PIP_CERT", Unset: true},
+	inside := &process{Environ: []string{undoVariable + "=" + value, "HTTPS_PROXY=ours", "NO_PROXY=mine", "PIP_CERT=bundle"}}
+	inside.Environ = env.Apply(inside.Environ, takeBack(inside))
+	if want := []string{"HTTPS_PROXY=http://corp.test:3128", "NO_PROXY=mine"}; !cmp.Equal(inside.Environ, want) {
+		t.Errorf("taken back to %q, want %q", inside.Environ, want)
 	}
-	if got := takeBack(); !ok || !cmp.Equal(got, want) {
-		t.Errorf("taken back: %v", got)
-	}
-	if again := takeBack(); again != nil {
+	if again := takeBack(inside); again != nil {
 		t.Errorf("taken back twice: %v", again)
 	}
-	t.Setenv("HTTPS_PROXY", "me:secret@corp.test:3128")
-	if value, ok := undo(change); ok {
+	outside.Environ = []string{"HTTPS_PROXY=me:secret@corp.test:3128"}
+	if value, ok := undo(outside, change); ok {
 		t.Errorf("handed on: %s", value)
 	}
 }

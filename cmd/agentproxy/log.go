@@ -3,8 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"strings"
+	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/audit"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
@@ -29,26 +33,26 @@ paths or credentials; it is kept in the state directory, 32 MB at most.`,
 			flags.StringVar(&filter.Run, "run", "", "only this run's, by its `ID` or the beginning of it")
 			flags.StringVar(&filter.Host, "host", "", "only this `host`'s, on any port unless it names one")
 			asJSON := flags.Bool("json", false, "print the lines as they are in the log, JSON each")
-			return func(ctx context.Context, args []string) error {
+			return func(ctx context.Context, proc *process, args []string) error {
 				if err := noArgs("log", args); err != nil {
 					return err
 				}
-				return runLog(ctx, filter, *follow, *asJSON)
+				return runLog(ctx, proc, filter, *follow, *asJSON)
 			}
 		},
 	}
 }
 
-func runLog(ctx context.Context, filter audit.Filter, follow, asJSON bool) error {
-	path, err := logPath()
+func runLog(ctx context.Context, proc *process, filter audit.Filter, follow, asJSON bool) error {
+	path, err := logPath(proc)
 	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
-	each := newEntryPrinter(os.Stdout).print
+	each := newEntryPrinter(proc).print
 	if asJSON {
-		lines := json.NewEncoder(os.Stdout)
+		lines := json.NewEncoder(proc.Out)
 		each = func(e status.Entry) error { return lines.Encode(e) }
 	}
 	return audit.Read(ctx, path, filter, follow, each)
@@ -56,8 +60,8 @@ func runLog(ctx context.Context, filter audit.Filter, follow, asJSON bool) error
 
 // logPath is the log in the first state directory that has one, else in the
 // wanted one.
-func logPath() (string, error) {
-	dirs, err := rundir.Candidates(os.Getenv)
+func logPath(proc *process) (string, error) {
+	dirs, _, err := rundir.Usable(proc.Getenv)
 	if err != nil {
 		return "", err
 	}
@@ -67,5 +71,54 @@ func logPath() (string, error) {
 			return path, nil
 		}
 	}
-	return audit.Path(dirs[0]), nil
+	wanted, err := rundir.Candidates(proc.Getenv)
+	if err != nil {
+		return "", err
+	}
+	return audit.Path(wanted[0]), nil // the next tunnel's
+}
+
+// entryPrinter prints the log for a person, a line each; the date where it
+// changes.
+type entryPrinter struct {
+	w       io.Writer
+	palette palette
+	date    string
+}
+
+func newEntryPrinter(proc *process) *entryPrinter {
+	return &entryPrinter{w: proc.Out, palette: proc.palette()}
+}
+
+func (p *entryPrinter) print(e status.Entry) error {
+	e = e.Clean() // a file may hold anything, and this goes to a terminal
+	at := e.TS.Local()
+	if date := at.Format(time.DateOnly); date != p.date {
+		p.date = date
+		fmt.Fprintf(p.w, "%s\n", date)
+	}
+	what := fmt.Sprintf("%-8s", status.ASCII(string(e.Outcome), 20))
+	if e.Outcome == status.Opened {
+		what = p.palette.good(what)
+	} else {
+		what = p.palette.bad(what)
+	}
+	line := []string{at.Format(time.TimeOnly), what, e.Host}
+	if e.Kind != "" {
+		line = append(line, "· "+status.ASCII(string(e.Kind), 40))
+	}
+	switch {
+	case e.Rule != "":
+		line = append(line, "· "+e.Rule)
+	case e.By != "":
+		line = append(line, "· by "+e.By)
+	}
+	if e.PID != 0 {
+		line = append(line, fmt.Sprintf("· %s (%d)", e.Process, e.PID))
+	}
+	if e.Run != "" {
+		line = append(line, "· run "+e.Run[:min(8, len(e.Run))])
+	}
+	_, err := fmt.Fprintln(p.w, strings.Join(line, " "))
+	return err
 }

@@ -4,4 +4,11 @@ package main
 
 import "os"
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() {
+	proc := thisProcess()
+	// Where we look for programs. What we start gets PATH as it is.
+	if path := withoutShims(proc.Getenv); path != proc.Getenv("PATH") {
+		os.Setenv("PATH", path)
+	}
+	os.Exit(run(proc, os.Args[1:]))
+}

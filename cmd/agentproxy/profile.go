@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/wrap/classify"
@@ -32,26 +34,32 @@ $XDG_CONFIG_HOME/agentproxy/profiles; one with the name of ours replaces it.`,
 		define: func(flags *pflag.FlagSet) action {
 			asJSON := flags.Bool("json", false, "with list and learned: print JSON")
 			forget := flags.Bool("forget", false, "with learned: forget all of it")
-			return func(_ context.Context, args []string) error {
+			of := verbFlags{"list": {"json"}, "learned": {"json", "forget"}, "show": nil, "check": nil}
+			return func(_ context.Context, proc *process, args []string) error {
+				if len(args) > 0 {
+					if err := of.check("profile", args[0], flags); err != nil {
+						return err
+					}
+				}
 				switch {
 				case len(args) == 1 && args[0] == "list":
-					return listProfiles(*asJSON)
+					return listProfiles(proc, *asJSON)
 				case len(args) == 1 && args[0] == "learned":
-					return listLearned(*asJSON, *forget)
+					return listLearned(proc, *asJSON, *forget)
 				case len(args) == 2 && args[0] == "show":
-					return showProfile(args[1])
+					return showProfile(proc, args[1])
 				case len(args) == 2 && args[0] == "check":
-					return checkProfile(args[1])
+					return checkProfile(proc, args[1])
 				}
 				return hint(errors.New("profile needs list, show <tool>, check <file> or learned"), "agentproxy profile list")
 			}
 		},
-		values: func(words []string) []string {
+		values: func(proc *process, words []string) []string {
 			switch {
 			case len(words) == 0:
 				return []string{"list", "show", "check", "learned"}
 			case len(words) == 1 && words[0] == "show":
-				return library().Names()
+				return library(proc).Names()
 			}
 			return nil
 		},
@@ -69,8 +77,8 @@ type profileRow struct {
 	Never string `json:"never,omitempty"`
 }
 
-func listProfiles(asJSON bool) error {
-	all := library()
+func listProfiles(proc *process, asJSON bool) error {
+	all := library(proc)
 	var rows []profileRow
 	for _, name := range all.Names() {
 		p, err := all.Named(name)
@@ -84,15 +92,15 @@ func listProfiles(asJSON bool) error {
 		rows = append(rows, row)
 	}
 	if asJSON {
-		return json.NewEncoder(os.Stdout).Encode(rows)
+		return json.NewEncoder(proc.Out).Encode(rows)
 	}
-	printProfiles(os.Stdout, rows)
+	printProfiles(proc.Out, rows)
 	return nil
 }
 
 // showProfile prints the file: it is written to be read.
-func showProfile(tool string) error {
-	all := library()
+func showProfile(proc *process, tool string) error {
+	all := library(proc)
 	_, data, err := all.Read(tool)
 	if errors.Is(err, fs.ErrNotExist) {
 		p, lookup := all.ForCommand(tool)
@@ -107,11 +115,11 @@ func showProfile(tool string) error {
 	if err != nil {
 		return err
 	}
-	_, err = os.Stdout.Write(data)
+	_, err = proc.Out.Write(data)
 	return err
 }
 
-func checkProfile(file string) error {
+func checkProfile(proc *process, file string) error {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -120,26 +128,50 @@ func checkProfile(file string) error {
 	if err != nil {
 		return err
 	}
-	if errs := classify.CheckExamples(library(), p); len(errs) > 0 {
+	if errs := classify.CheckExamples(library(proc), p); len(errs) > 0 {
 		return errors.Join(errs...)
 	}
-	fmt.Printf("%s: ok, %d rules, %d examples\n", file, len(p.Rules), len(p.Examples))
+	fmt.Fprintf(proc.Out, "%s: ok, %d rules, %d examples\n", file, len(p.Rules), len(p.Examples))
 	return nil
 }
 
-func listLearned(asJSON, forget bool) error {
-	memory := learned.Open(stateDir())
+func listLearned(proc *process, asJSON, forget bool) error {
+	memory := learned.Open(stateDir(proc))
 	if forget {
 		n, err := memory.Drop(func(learned.Fix) bool { return true })
 		if err == nil {
-			fmt.Printf("forgot %d\n", n)
+			fmt.Fprintf(proc.Out, "forgot %d\n", n)
 		}
 		return err
 	}
 	all := memory.All()
 	if asJSON {
-		return json.NewEncoder(os.Stdout).Encode(append([]learned.Fix{}, all...))
+		return json.NewEncoder(proc.Out).Encode(append([]learned.Fix{}, all...))
 	}
-	printLearned(os.Stdout, all)
+	printLearned(proc.Out, all)
 	return nil
+}
+
+// printProfiles draws the list of profiles.
+func printProfiles(w io.Writer, rows []profileRow) {
+	for _, r := range rows {
+		summary := r.Summary
+		if r.Never != "" {
+			summary += " (cannot go through a proxy)"
+		}
+		if r.File != "" {
+			summary += " · " + r.File
+		}
+		fmt.Fprintf(w, "%-14s %s\n", r.Name, summary)
+	}
+}
+
+// printLearned draws what helped after failures.
+func printLearned(w io.Writer, all []learned.Fix) {
+	if len(all) == 0 {
+		fmt.Fprintln(w, "nothing has been learned yet")
+	}
+	for _, f := range all {
+		fmt.Fprintf(w, "%-20s %-16s %s  (%s)\n", strings.TrimSpace(f.Tool+" "+f.Version), f.Class, f.Project, f.Since.Local().Format(time.DateOnly))
+	}
 }

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"os"
+	"fmt"
+	"io"
+	"maps"
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,8 +19,9 @@ import (
 	"github.com/agentproxy/agentproxy/proxy/ca"
 	"github.com/agentproxy/agentproxy/proxy/config"
 	"github.com/agentproxy/agentproxy/proxy/status"
-	"github.com/agentproxy/agentproxy/wrap"
 	"github.com/agentproxy/agentproxy/wrap/classify"
+	"github.com/agentproxy/agentproxy/wrap/plan"
+	"github.com/agentproxy/agentproxy/wrap/session"
 	"github.com/agentproxy/agentproxy/wrap/verdict"
 	"github.com/mitchellh/go-homedir"
 	"github.com/spf13/pflag"
@@ -39,11 +44,11 @@ cookies and the names of you and your home directory are taken out.`,
 			var t tunnelFlags
 			t.define(flags)
 			asJSON := flags.Bool("json", false, "print JSON")
-			return func(ctx context.Context, args []string) error {
+			return func(ctx context.Context, proc *process, args []string) error {
 				if err := noArgs("report", args); err != nil {
 					return err
 				}
-				return runReport(ctx, t, *asJSON)
+				return runReport(ctx, proc, t, *asJSON)
 			}
 		},
 	}
@@ -56,20 +61,22 @@ type report struct {
 	System   string           `json:"system"`
 	Verdicts []verdict.Entry  `json:"verdicts"`
 	Tunnel   *status.Document `json:"tunnel,omitempty"`
-	CA       []ca.Finding     `json:"caFindings"`
-	Policy   config.Policy    `json:"policy"`
-	Upstream string           `json:"upstream,omitempty"`
+	// Faults are panics of agentproxy's that commands did not notice.
+	Faults   []verdict.FaultEntry `json:"faults,omitempty"`
+	CA       []ca.Finding         `json:"caFindings"`
+	Policy   config.Policy        `json:"policy"`
+	Upstream string               `json:"upstream,omitempty"`
 	// Environment is what a run's environment differs in.
-	Environment []wrap.Change     `json:"environment"`
+	Environment []plan.Change     `json:"environment"`
 	Programs    map[string]string `json:"programs"`
 }
 
-func runReport(ctx context.Context, flags tunnelFlags, asJSON bool) error {
-	options, tunnel, err := flags.attach(ctx)
+func runReport(ctx context.Context, proc *process, flags tunnelFlags, asJSON bool) error {
+	options, tunnel, err := flags.attach(ctx, proc)
 	if err != nil {
 		return err
 	}
-	r, err := gather(ctx, options, tunnel)
+	r, err := gather(ctx, proc, options, tunnel)
 	if err != nil {
 		return err
 	}
@@ -78,19 +85,19 @@ func runReport(ctx context.Context, flags tunnelFlags, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		_, err = os.Stdout.Write(append(clean, '\n'))
+		_, err = proc.Out.Write(append(clean, '\n'))
 		return err
 	}
 	if err := json.Unmarshal(clean, r); err != nil {
 		return err
 	}
-	printReport(os.Stdout, r)
+	printReport(proc.Out, r)
 	return nil
 }
 
-func gather(ctx context.Context, options attach.Options, tunnel *attach.Tunnel) (*report, error) {
+func gather(ctx context.Context, proc *process, options attach.Options, tunnel *attach.Tunnel) (*report, error) {
 	r := &report{Time: time.Now().UTC(), Version: buildVersion(), System: runtime.GOOS + "/" + runtime.GOARCH,
-		Verdicts: verdict.History(tunnel.Dir), Policy: options.Config.Policy, Upstream: tunnel.Record.Upstream, Programs: map[string]string{}}
+		Verdicts: verdict.History(tunnel.Dir), Faults: verdict.Faults(tunnel.Dir), Policy: options.Config.Policy, Upstream: tunnel.Record.Upstream, Programs: map[string]string{}}
 	var err error
 	if r.Tunnel, err = tunnel.Status(ctx); err != nil {
 		return nil, err
@@ -98,12 +105,12 @@ func gather(ctx context.Context, options attach.Options, tunnel *attach.Tunnel) 
 	if r.CA, err = defects(tunnel); err != nil {
 		return nil, err
 	}
-	plan, err := planned(ctx, options, tunnel, plain)
+	planned, err := planFor(ctx, proc, options, tunnel)
 	if err != nil {
 		return nil, err
 	}
-	r.Environment = plan.Changes
-	for program, version := range probe.Versions(filepath.Join(tunnel.Dir, versionsFile)) {
+	r.Environment = planned.Changes
+	for program, version := range probe.Versions(filepath.Join(tunnel.Dir, session.VersionsFile)) {
 		r.Programs[filepath.Base(program)] = version
 	}
 	return r, nil
@@ -120,7 +127,13 @@ func redacted(r *report) ([]byte, error) {
 		return nil, err
 	}
 	private := strings.NewReplacer(privateWords()...)
-	tree = eachText(tree, func(s string) string { return private.Replace(classify.Redact(s)) })
+	tree = eachText(tree, func(s string) string {
+		lines := strings.Split(private.Replace(classify.Redact(s)), "\n")
+		for i, line := range lines {
+			lines[i] = status.Printable(strings.ReplaceAll(line, "\t", "    "))
+		}
+		return strings.Join(lines, "\n")
+	})
 	return json.Marshal(tree)
 }
 
@@ -151,4 +164,60 @@ func eachText(tree any, f func(string) string) any {
 		}
 	}
 	return tree
+}
+
+// printReport writes the report in Markdown.
+func printReport(w io.Writer, r *report) {
+	// What was quoted is text, whatever a viewer of Markdown could take it for.
+	plain := strings.NewReplacer("&", "&amp;", "<", "&lt;", "`", "'")
+	line := func(format string, args ...any) {
+		for i := range args {
+			if text, ok := args[i].(string); ok {
+				args[i] = plain.Replace(text)
+			}
+		}
+		fmt.Fprintf(w, format+"\n", args...)
+	}
+	line("# agentproxy report\n\n%s, agentproxy %s on %s\n", r.Time.Format(time.RFC3339), r.Version, r.System)
+	line("## Verdicts\n")
+	for _, e := range slices.Backward(r.Verdicts) {
+		v := e.Verdict
+		line("- %s `%s`: **%s** %s (%s, confidence %.2f): %s", e.Time.Format(time.DateTime), e.Command, v.Class, v.Host, v.Source, v.Confidence, v.Line)
+	}
+	line("\n## Failures that the tunnel saw\n")
+	for _, f := range slices.Backward(r.Tunnel.RecentRelayFailures) {
+		line("- %s %s", f.TS.Format(time.DateTime), f.Error())
+	}
+	if len(r.Faults) > 0 {
+		line("\n## Faults of agentproxy's own\n")
+	}
+	for _, f := range slices.Backward(r.Faults) {
+		line("- %s agentproxy %s: %s\n", f.Time.Format(time.DateTime), f.Version, f.Fault)
+		for frame := range strings.Lines(f.Stack) {
+			fmt.Fprint(w, "      ", frame)
+		}
+	}
+	line("\n## The tunnel\n\n- egress: %s %s\n- CA: sha256 %s", r.Tunnel.Mode, r.Upstream, r.Tunnel.CAFingerprint)
+	if r.Tunnel.CAExpires != nil {
+		line("- CA valid until %s", r.Tunnel.CAExpires.Format(time.DateOnly))
+	}
+	for _, f := range r.CA {
+		line("- CA defect %s: %s", f.Code, f.Detail)
+	}
+	line("\n## Policy\n\n- default %s\n- allow %s\n- deny %s\n- passthrough %s", cmp.Or(r.Policy.Default, "allow"), strings.Join(r.Policy.Allow, ", "), strings.Join(r.Policy.Deny, ", "), strings.Join(r.Policy.Passthrough, ", "))
+	line("\n## Settings in the way\n")
+	for _, code := range r.Tunnel.GitConfigConflicts {
+		line("- git: %s", code)
+	}
+	for _, c := range r.Tunnel.ToolConflicts {
+		line("- %s: %s in %s (overruled: %v)", c.Tool, c.Code, c.File, c.Overruled)
+	}
+	line("\n## What runs get\n")
+	for _, c := range r.Environment {
+		line("- %s %s", c.Action, strings.TrimSuffix(c.Name+"="+c.Value, "="))
+	}
+	line("\n## Programs\n")
+	for _, name := range slices.Sorted(maps.Keys(r.Programs)) {
+		line("- %s %s", name, r.Programs[name])
+	}
 }

@@ -20,16 +20,22 @@ import (
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/proxytest"
 	"github.com/agentproxy/agentproxy/proxy/proxytest/leftout"
+	"github.com/agentproxy/agentproxy/proxy/proxytest/middle"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // The scripts are the specification of the command line. The test binary is
 // agentproxy itself, and fetch, a client that like many knows no more than
-// HTTPS_PROXY and SSL_CERT_FILE.
+// HTTPS_PROXY and SSL_CERT_FILE. How long a tunnel takes to start on a busy
+// machine is no part of it.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"agentproxy": main, "fetch": fetch})
+	onSlowStart = func(*process) {}
+	testscript.Main(m, programs)
 }
+
+// programs are what the test binary can be called as.
+var programs = map[string]func(){"agentproxy": main, "fetch": fetch, "serve": serve, "strike": strike}
 
 func fetch() {
 	for _, url := range os.Args[1:] {
@@ -47,6 +53,34 @@ func fetch() {
 	}
 }
 
+// serve is a server of the command's, on a port of loopback: /fetch?URL fetches
+// another, /end ends it.
+func serve() {
+	l, err := net.Listen("tcp", "127.0.0.1:"+os.Args[1])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "serve:", err)
+		os.Exit(1)
+	}
+	http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/end":
+			fmt.Fprintln(w, "bye")
+			w.(http.Flusher).Flush()
+			time.AfterFunc(50*time.Millisecond, func() { os.Exit(0) })
+		case "/fetch":
+			res, err := http.Get(r.URL.RawQuery)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadGateway)
+				return
+			}
+			defer res.Body.Close()
+			io.Copy(w, res.Body)
+		default:
+			fmt.Fprintln(w, "here")
+		}
+	}))
+}
+
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "../../testdata/script",
@@ -55,11 +89,14 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", home)
 			env.Setenv("STATE", filepath.Join(home, ".local", "state", "agentproxy"))
 			env.Setenv("XDG_RUNTIME_DIR", "")
-			env.Defer(func() { stopAll(env.Getenv) })
+			env.Defer(func() {
+				stopAll(env.Getenv)
+				rundir.RemovePublic(env.Getenv("STATE"))
+			})
 			return os.MkdirAll(home, 0o755)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"origin": cmdOrigin, "listen": cmdListen, "freeport": cmdFreePort, "parallel": cmdParallel, "eventually": cmdEventually, "kill-tunnel": cmdKillTunnel,
+			"origin": cmdOrigin, "listen": cmdListen, "freeport": cmdFreePort, "parallel": cmdParallel, "eventually": cmdEventually, "kill-tunnel": cmdKillTunnel, "middle": cmdMiddle,
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {
@@ -68,6 +105,12 @@ func TestScripts(t *testing.T) {
 			case "mountns":
 				if err := exec.Command("unshare", "-m", "true").Run(); err != nil {
 					leftout.Note(t, "a read-only and a full home, for want of the right to mount")
+					return false, nil
+				}
+				return true, nil
+			case "capture":
+				if err := exec.Command("unshare", "-Urnm", "true").Run(); err != nil {
+					leftout.Note(t, "a network of its own for a command, for want of the right to make namespaces")
 					return false, nil
 				}
 				return true, nil
@@ -96,14 +139,24 @@ func stopAll(getenv func(string) string) {
 }
 
 // origin NAME… serves https://NAME/ on loopback and writes config.toml, which
-// maps the names there and trusts their root. /echo answers with the request,
-// /fail with 403.
+// maps the names there and trusts their root. /fail answers with 403, /slow over a
+// second and a half.
 func cmdOrigin(ts *testscript.TestScript, _ bool, names []string) {
 	t := scriptT{ts}
 	root := proxytest.NewCA(t, "script root")
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "hello from %s\n", r.Host) })
-	mux.HandleFunc("/fail", func(w http.ResponseWriter, r *http.Request) { http.Error(w, "the origin's own words", 403) })
+	mux.HandleFunc("/fail", func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "the origin's own words", http.StatusForbidden)
+	})
+	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
+		for i := range 30 {
+			fmt.Fprintf(w, "part %d\n", i)
+			w.(http.Flusher).Flush()
+			time.Sleep(50 * time.Millisecond)
+		}
+		io.WriteString(w, "the end\n")
+	})
 	s := httptest.NewUnstartedServer(mux)
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{root.Issue(t, nil, nil, names...)}}
 	s.StartTLS()
@@ -116,6 +169,15 @@ func cmdOrigin(ts *testscript.TestScript, _ bool, names []string) {
 	}
 	ts.Check(os.WriteFile(ts.MkAbs("config.toml"), []byte(b.String()), 0o644))
 	ts.Setenv("AGENTPROXY_CONFIG", ts.MkAbs("config.toml"))
+}
+
+// middle VAR DEFECT starts an upstream egress that re-terminates TLS and has the
+// defect, and puts its URL into VAR; its root is in middle.pem.
+func cmdMiddle(ts *testscript.TestScript, _ bool, args []string) {
+	p := middle.Start(scriptT{ts}, middle.Defect(args[1]))
+	ts.Defer(p.Close)
+	ts.Check(os.WriteFile(ts.MkAbs("middle.pem"), p.PEM(), 0o644))
+	ts.Setenv(args[0], p.URL())
 }
 
 // scriptT lets the helpers of tests serve scripts.

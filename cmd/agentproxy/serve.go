@@ -7,15 +7,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"os/signal"
 	"strings"
 	"syscall"
 
-	"github.com/agentproxy/agentproxy/proxy"
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/ca"
 	"github.com/agentproxy/agentproxy/proxy/daemon"
+	"github.com/agentproxy/agentproxy/proxy/front"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/spf13/pflag"
 )
@@ -32,40 +31,40 @@ func serveCommand() *command {
 			var t tunnelFlags
 			t.define(flags)
 			port := flags.Int("port", 0, "listen on this `port` of 127.0.0.1 (default: front.port, or a free one)")
-			return func(ctx context.Context, args []string) error {
+			return func(ctx context.Context, proc *process, args []string) error {
 				if err := noArgs("serve", args); err != nil {
 					return err
 				}
-				options, err := t.options()
+				options, err := t.options(proc)
 				if err != nil {
 					return err
 				}
 				if *port < 0 || *port > 65535 {
 					return hint(fmt.Errorf("--port: %d is not a port", *port), "agentproxy serve --port 3128")
 				}
-				return runServe(ctx, options, *port)
+				return runServe(ctx, proc, options, *port)
 			}
 		},
 	}
 }
 
-func runServe(ctx context.Context, options attach.Options, port int) error {
+func runServe(ctx context.Context, proc *process, options attach.Options, port int) error {
 	if t, err := attach.Find(ctx, options); err == nil {
 		return hint(fmt.Errorf("a tunnel for this configuration already runs on 127.0.0.1:%d (pid %d)", t.Record.Port, t.Record.PID), "agentproxy down")
 	}
-	key, cfg, err := attach.Identity(ctx, options)
+	start, err := attach.Wanted(ctx, options)
 	if err != nil {
 		return err
 	}
 	if port != 0 {
-		cfg.Front.Port = port
+		start.Config.Front.Port = port
 	}
-	return foreground(ctx, daemon.Options{Config: cfg, Key: key, Version: options.Version, Tools: toolsOf(cfg), Readme: guideFor})
+	return foreground(ctx, proc, daemon.Options{Start: start, Tools: toolsOf(ctx, proc, start.Config), Readme: readme(proc)})
 }
 
 // foreground runs a daemon in this process until it is told to stop.
-func foreground(ctx context.Context, o daemon.Options) error {
-	dir, err := rundir.Open(os.Getenv)
+func foreground(ctx context.Context, proc *process, o daemon.Options) error {
+	dir, err := rundir.Open(proc.Getenv)
 	if err != nil {
 		return err
 	}
@@ -74,7 +73,7 @@ func foreground(ctx context.Context, o daemon.Options) error {
 		return err
 	}
 	o.Dir, o.Stay = dir.Path, true
-	o.Log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	o.Log = slog.New(slog.NewJSONHandler(proc.Err, nil))
 	ready := o.Ready
 	o.Ready = func(r *rundir.Record) {
 		release()
@@ -107,40 +106,37 @@ and are read from the environment. Without --tls they cross the network readable
 			t.define(flags)
 			listen := flags.String("listen", "", "`address:port` to listen at (required)")
 			name := flags.String("tls", "", "speak TLS to clients, with a certificate for this host `name`")
-			return func(ctx context.Context, args []string) error {
+			return func(ctx context.Context, proc *process, args []string) error {
 				if err := noArgs("egress", args); err != nil {
 					return err
 				}
-				options, err := t.options()
+				options, err := t.options(proc)
 				if err != nil {
 					return err
 				}
-				return runEgress(ctx, options, *listen, *name)
+				return runEgress(ctx, proc, options, *listen, *name)
 			}
 		},
 	}
 }
 
-func runEgress(ctx context.Context, options attach.Options, listen, tlsName string) error {
+func runEgress(ctx context.Context, proc *process, options attach.Options, listen, tlsName string) error {
 	const example = credentialsVariable + "=user:password agentproxy egress --listen :3128"
 	if _, _, err := net.SplitHostPort(listen); err != nil {
 		return hint(errors.New("egress needs --listen address:port"), example)
 	}
-	user, password, ok := strings.Cut(os.Getenv(credentialsVariable), ":")
+	user, password, ok := strings.Cut(proc.Getenv(credentialsVariable), ":")
 	if !ok || user == "" || password == "" {
 		return hint(fmt.Errorf("egress needs user:password in %s", credentialsVariable), example)
 	}
-	key, cfg, err := attach.Identity(ctx, options)
+	start, err := attach.Wanted(ctx, options)
 	if err != nil {
 		return err
 	}
-	o := daemon.Options{
-		Config: cfg, Key: "egress-" + key, Version: options.Version, Listen: listen,
-		Authorize: func(u, p string) bool { return proxy.SameCredentials(u, p, user, password) },
-		Ready: func(r *rundir.Record) {
-			say("egress on port %d", r.Port)
-		},
-	}
+	o := daemon.Options{Start: start}
+	o.Key, o.Listen = "egress-"+o.Key, listen
+	o.Authorize = func(u, p string) bool { return front.SameCredentials(u, p, user, password) }
+	o.Ready = func(r *rundir.Record) { proc.say("egress on port %d", r.Port) }
 	if tlsName != "" {
 		o.WrapListener = func(l net.Listener, authority *ca.Authority) (net.Listener, error) {
 			leaf, err := authority.Config(tlsName)
@@ -152,5 +148,5 @@ func runEgress(ctx context.Context, options attach.Options, listen, tlsName stri
 			return tls.NewListener(l, own), nil
 		}
 	}
-	return foreground(ctx, o)
+	return foreground(ctx, proc, o)
 }

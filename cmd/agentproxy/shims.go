@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agentproxy/agentproxy/proxy/atomicfile"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/shell"
 )
@@ -13,10 +14,12 @@ import (
 // shimsName is the directory of shims, in the state directory.
 const shimsName = "shims"
 
+var _ = rundir.Register(shimsName)
+
 // writeShims makes the directory of shims anew and returns it: a script for each
 // installed command with a profile.
-func writeShims(exe string) (string, error) {
-	state, err := rundir.Open(os.Getenv)
+func writeShims(proc *process, exe string) (string, error) {
+	state, err := rundir.Open(proc.Getenv)
 	if err != nil {
 		return "", err
 	}
@@ -24,9 +27,9 @@ func writeShims(exe string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	commands := wrappable()
+	commands := wrappable(proc)
 	for _, c := range commands {
-		if err := rundir.WriteFile(filepath.Join(dir, c), []byte(shell.Shim(exe, dir, c)), 0o700); err != nil {
+		if err := atomicfile.Write(filepath.Join(dir, c), []byte(shell.Shim(exe, dir, c)), 0o700); err != nil {
 			return "", err
 		}
 	}
@@ -44,18 +47,15 @@ func writeShims(exe string) (string, error) {
 	return dir, nil
 }
 
-// leaveShims takes the shims out of our PATH, so that a command is the real one,
-// for us and for what we start.
-func leaveShims() {
-	states, err := rundir.Candidates(os.Getenv)
+// withoutShims is PATH without the directories of shims: behind a shim, a command is
+// the real one.
+func withoutShims(getenv func(string) string) string {
+	path := getenv("PATH")
+	states, err := rundir.Candidates(getenv)
 	if err != nil {
-		return // there is nowhere to have them
+		return path // there is nowhere to have them
 	}
-	entries := strings.Split(os.Getenv("PATH"), ":")
-	others := slices.DeleteFunc(slices.Clone(entries), func(entry string) bool {
+	return strings.Join(slices.DeleteFunc(strings.Split(path, ":"), func(entry string) bool {
 		return filepath.Base(entry) == shimsName && slices.Contains(states, filepath.Dir(entry))
-	})
-	if len(others) < len(entries) {
-		os.Setenv("PATH", strings.Join(others, ":"))
-	}
+	}), ":")
 }

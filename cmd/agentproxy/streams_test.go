@@ -194,7 +194,7 @@ func TestWindowSize(t *testing.T) {
 func TestTerminalSettings(t *testing.T) {
 	env := sandbox(t)
 	settings := func(terminal *os.File) unix.Termios {
-		s, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
+		s, err := unix.IoctlGetTermios(int(terminal.Fd()), getTermios)
 		if err != nil {
 			t.Fatal(err)
 		}

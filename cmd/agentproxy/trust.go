@@ -5,17 +5,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/ca"
 	"github.com/agentproxy/agentproxy/proxy/config"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/trust"
+	"github.com/agentproxy/agentproxy/shell"
 	"github.com/spf13/pflag"
 )
 
@@ -36,15 +39,24 @@ func trustCommand() *command {
 			var t trusting
 			flags.StringArrayVar(&t.stores, "store", nil, "only this `store`; may be repeated")
 			flags.BoolVar(&t.all, "all", false, "install: the configuration of the tools that are here, too; remove: everything")
-			flags.BoolVar(&t.dryRun, "dry-run", false, "install: print what would be done")
+			flags.BoolVar(&t.dryRun, "dry-run", false, "install and remove: print what would be done")
 			flags.BoolVar(&t.json, "json", false, "status: print JSON")
 			flags.StringVar(&t.caFile, "ca", "", "trust the certificate in this `file` (default: the CA in your state directory)")
 			flags.StringVar(&t.passwordFile, "java-password-file", "", "the password of Java's stores is in this `file` (default: $"+javaPasswordVariable+", then the usual ones)")
-			return func(ctx context.Context, args []string) error {
+			of := verbFlags{
+				"install": {"store", "all", "dry-run", "ca", "java-password-file"},
+				"status":  {"store", "json", "ca", "java-password-file"},
+				"remove":  {"store", "all", "dry-run", "ca", "java-password-file"},
+			}
+			return func(ctx context.Context, proc *process, args []string) error {
 				verbs := map[string]func(context.Context) error{"install": t.install, "status": t.status, "remove": t.remove}
 				if len(args) != 1 || verbs[args[0]] == nil {
 					return hint(errors.New("trust needs install, status or remove"), "agentproxy trust --help")
 				}
+				if err := of.check("trust", args[0], flags); err != nil {
+					return err
+				}
+				t.proc = proc
 				if err := t.open(args[0]); err != nil {
 					return err
 				}
@@ -73,19 +85,20 @@ type trusting struct {
 	all, dryRun, json    bool
 	caFile, passwordFile string
 
+	proc    *process
 	manager trust.Manager
 	release func()
 }
 
 // ownEnvironment is the environment that says where our state is. Under sudo that is
 // root's, whatever is left of the caller's: a state directory has one owner.
-func ownEnvironment() func(string) string {
-	if os.Geteuid() != 0 || os.Getenv("SUDO_UID") == "" || os.Getenv("SUDO_UID") == "0" {
-		return os.Getenv
+func ownEnvironment(proc *process) func(string) string {
+	if os.Geteuid() != 0 || proc.Getenv("SUDO_UID") == "" || proc.Getenv("SUDO_UID") == "0" {
+		return proc.Getenv
 	}
 	root, err := user.LookupId("0")
 	if err != nil {
-		return os.Getenv
+		return proc.Getenv
 	}
 	return func(name string) string {
 		switch name {
@@ -94,13 +107,13 @@ func ownEnvironment() func(string) string {
 		case "AGENT_PROXY_STATE_DIR", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME":
 			return ""
 		}
-		return os.Getenv(name)
+		return proc.Getenv(name)
 	}
 }
 
 // open reads the machine and the CA.
 func (t *trusting) open(verb string) error {
-	getenv := ownEnvironment()
+	getenv := ownEnvironment(t.proc)
 	home, err := rundir.Home(getenv)
 	if err != nil {
 		return err
@@ -114,7 +127,7 @@ func (t *trusting) open(verb string) error {
 		return err
 	}
 	t.manager = trust.Manager{State: dir.Path,
-		World: &trust.World{Home: home, Getenv: getenv, Admin: os.Geteuid() == 0, JavaPassword: password}}
+		System: &trust.System{Home: home, Getenv: getenv, Admin: os.Geteuid() == 0, JavaPassword: password}}
 	create := verb == "install" && !t.dryRun
 	if t.manager.Anchor, err = anchorOf(dir.Path, t.caFile, create); err != nil {
 		return err
@@ -132,7 +145,7 @@ func (t *trusting) open(verb string) error {
 
 func (t *trusting) javaPassword() (string, error) {
 	if t.passwordFile == "" {
-		return os.Getenv(javaPasswordVariable), nil
+		return t.proc.Getenv(javaPasswordVariable), nil
 	}
 	raw, err := os.ReadFile(t.passwordFile)
 	return strings.TrimRight(string(raw), "\r\n"), err
@@ -185,7 +198,7 @@ func anchorOf(dir, file string, create bool) (*trust.Anchor, error) {
 
 // completed adds the merged files.
 func completed(a *trust.Anchor, dir string, extra ...string) (*trust.Anchor, error) {
-	b, err := ca.BuildBundle(dir, extra...)
+	b, err := ca.BuildBundle(dir, dir, extra...)
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +222,7 @@ func (t *trusting) chosen() (names []string, named bool) {
 func (t *trusting) install(ctx context.Context) error {
 	m := &t.manager
 	names, named := t.chosen()
-	var failed saidError
+	failed := silentErrors{proc: t.proc}
 	n := 0
 	for _, name := range names {
 		places, err := m.Places(name)
@@ -226,43 +239,43 @@ func (t *trusting) install(ctx context.Context) error {
 			n++
 			r, err := t.installOne(p)
 			if rights := new(trust.RightsError); errors.As(err, &rights) && !named {
-				printLeftOut(os.Stdout, r, t.asAdministrator("install", name))
+				printLeftOut(t.proc.Out, r, t.asAdministrator("install", name))
 				continue
 			}
 			if err != nil {
 				failed.say(t.advised(err))
 				continue
 			}
-			printStore(os.Stdout, r, t.dryRun)
+			printStore(t.proc, r, t.dryRun)
 		}
 	}
 	if n == 0 && !failed.said {
 		return hint(errors.New("there is no store to set up here"), "agentproxy trust install --store npm")
 	}
 	if t.caFile == "" {
-		sayUpstream(upstream(ctx))
+		sayUpstream(t.proc, upstream(ctx, t.proc))
 	}
 	return failed.result()
 }
 
 // upstream is the egress that tunnels of this user have, "" for the embedded one.
-func upstream(ctx context.Context) string {
-	options, err := (&tunnelFlags{}).options()
+func upstream(ctx context.Context, proc *process) string {
+	options, err := (&tunnelFlags{}).options(proc)
 	if err != nil {
 		return "" // exec will tell
 	}
-	_, cfg, err := attach.Identity(ctx, options)
-	if err != nil || cfg.Egress.Upstream == "" {
+	wanted, err := attach.Wanted(ctx, options)
+	if err != nil || wanted.Config.Egress.Upstream == "" {
 		return ""
 	}
-	u, err := config.ParseUpstream(cfg.Egress.Upstream)
+	u, err := config.ParseUpstream(wanted.Config.Egress.Upstream)
 	if err != nil {
 		return ""
 	}
 	return config.Redact(u)
 }
 
-func (t *trusting) installOne(p *trust.Place) (trust.Report, error) {
+func (t *trusting) installOne(p *trust.Location) (trust.Report, error) {
 	if !t.dryRun {
 		return t.manager.Install(p)
 	}
@@ -275,9 +288,9 @@ func (t *trusting) installOne(p *trust.Place) (trust.Report, error) {
 
 // asAdministrator is the command for who may: with this user's CA.
 func (t *trusting) asAdministrator(verb, store string) string {
-	command := fmt.Sprintf("sudo %s trust %s --store %s", quoteWord(sudoName()), verb, store)
+	command := fmt.Sprintf("sudo %s trust %s --store %s", shell.Word(sudoName()), verb, store)
 	if a := t.manager.Anchor; a != nil {
-		command += " --ca " + quoteWord(a.File)
+		command += " --ca " + shell.Word(a.File)
 	}
 	return command
 }
@@ -293,14 +306,6 @@ func sudoName() string {
 		return filepath.Base(path)
 	}
 	return path
-}
-
-// quoteWord quotes a word for a shell where it needs it.
-func quoteWord(s string) string {
-	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@:=,%") == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // advised adds what to type next to an error of a store.
@@ -326,10 +331,10 @@ func (t *trusting) advised(err error) error {
 }
 
 // places are those on the machine, and those that the journal lists.
-func (t *trusting) places(names []string) ([]*trust.Place, error) {
+func (t *trusting) places(names []string) ([]*trust.Location, error) {
 	m := &t.manager
 	all := m.Managed()
-	all = slices.DeleteFunc(all, func(p *trust.Place) bool { return !slices.Contains(names, p.Store) })
+	all = slices.DeleteFunc(all, func(p *trust.Location) bool { return !slices.Contains(names, p.Store) })
 	for _, name := range names {
 		found, err := m.Places(name)
 		if none := new(trust.NoneError); errors.As(err, &none) {
@@ -356,7 +361,7 @@ func (t *trusting) status(context.Context) error {
 	if err != nil {
 		return t.advised(err)
 	}
-	slices.SortStableFunc(places, func(a, b *trust.Place) int { return slices.Index(names, a.Store) - slices.Index(names, b.Store) })
+	slices.SortStableFunc(places, func(a, b *trust.Location) int { return slices.Index(names, a.Store) - slices.Index(names, b.Store) })
 	doc := trustDocument{CA: describe(t.manager.Anchor), Stores: []trust.Report{}}
 	for _, p := range places {
 		r := t.manager.Status(p)
@@ -365,11 +370,11 @@ func (t *trusting) status(context.Context) error {
 		}
 	}
 	if t.json {
-		enc := json.NewEncoder(os.Stdout)
+		enc := json.NewEncoder(t.proc.Out)
 		enc.SetIndent("", "  ")
 		return enc.Encode(doc)
 	}
-	printTrust(os.Stdout, doc)
+	printTrust(t.proc, doc)
 	return nil
 }
 
@@ -378,6 +383,15 @@ type trustDocument struct {
 	// CA is nil while there is none.
 	CA     *caDocument    `json:"ca"`
 	Stores []trust.Report `json:"stores"`
+}
+
+// removeOne removes, or says by Changed that it would.
+func (t *trusting) removeOne(p *trust.Location) (r trust.Report, err error) {
+	if !t.dryRun {
+		return t.manager.Remove(p)
+	}
+	r, r.Changed, err = t.manager.WouldRemove(p)
+	return r, err
 }
 
 func (t *trusting) remove(context.Context) error {
@@ -389,10 +403,10 @@ func (t *trusting) remove(context.Context) error {
 	if err != nil {
 		return t.advised(err)
 	}
-	var failed saidError
+	failed := silentErrors{proc: t.proc}
 	n := 0
 	for _, p := range places {
-		r, err := t.manager.Remove(p)
+		r, err := t.removeOne(p)
 		switch rights := new(trust.RightsError); {
 		case errors.As(err, &rights) && os.Geteuid() != 0:
 			failed.say(hint(err, "%s", t.asAdministrator("remove", p.Store)))
@@ -400,11 +414,79 @@ func (t *trusting) remove(context.Context) error {
 			failed.say(t.advised(err))
 		case r.Changed:
 			n++
-			printRemoved(os.Stdout, r)
+			printRemoved(t.proc, r, t.dryRun)
 		}
 	}
 	if n == 0 && !failed.said {
-		fmt.Println("nothing of ours is in these stores")
+		fmt.Fprintln(t.proc.Out, "nothing of ours is in these stores")
 	}
 	return failed.result()
+}
+
+// printStore draws what an install came to for one store.
+func printStore(proc *process, r trust.Report, dryRun bool) {
+	p := proc.palette()
+	what := "trusts the CA already"
+	switch {
+	case r.Changed:
+		what = "trusts the CA now"
+	case dryRun && r.State == trust.Absent:
+		what = "would be made to trust the CA"
+	case dryRun && r.State != trust.Trusted:
+		what = string(r.State) + ": " + r.Detail
+	}
+	fmt.Fprintf(proc.Out, "%s %-8s %s %s\n", p.good("✓"), r.Store, r.Place, what)
+}
+
+// sayUpstream warns that an upstream egress signs with a CA that is not ours.
+func sayUpstream(proc *process, name string) {
+	if name != "" {
+		proc.say("your egress is %s, and what that re-terminates is signed by its own CA; for that one: agentproxy trust install --ca FILE", name)
+	}
+}
+
+// printLeftOut tells of a store that is not this user's to change.
+func printLeftOut(w io.Writer, r trust.Report, command string) {
+	fmt.Fprintf(w, "- %-8s %s left out: not yours to change; %s\n", r.Store, r.Place, command)
+}
+
+// printRemoved says whether the undo was exact: what others have changed since
+// an install is kept.
+func printRemoved(proc *process, r trust.Report, dryRun bool) {
+	what := "holds nothing of ours any more"
+	switch {
+	case dryRun:
+		what = "would no longer trust the CA"
+	case r.Exact:
+		what = "is as it was before"
+	}
+	fmt.Fprintf(proc.Out, "%s %-8s %s %s\n", proc.palette().good("✓"), r.Store, r.Place, what)
+}
+
+// printTrust draws the state of all stores.
+func printTrust(proc *process, doc trustDocument) {
+	p := proc.palette()
+	if doc.CA == nil {
+		fmt.Fprintln(proc.Out, "there is no CA yet; \"agentproxy up\" makes one")
+	} else {
+		fmt.Fprintf(proc.Out, "CA %s\n   sha256 %s, until %s\n", doc.CA.Subject, doc.CA.SHA256[:16], doc.CA.NotAfter.Format(time.DateOnly))
+	}
+	for _, r := range doc.Stores {
+		sign, text := "-", string(r.State)
+		switch {
+		case r.State == trust.Trusted:
+			sign = p.good("✓")
+		case r.State == trust.Absent && r.Managed:
+			sign, text = p.bad("✗"), "gone since it was installed"
+		case r.State != trust.Absent:
+			sign = p.bad("✗")
+		}
+		if r.Detail != "" {
+			text += ", " + r.Detail
+		}
+		if r.Fix != "" {
+			text += "; " + r.Fix
+		}
+		fmt.Fprintf(proc.Out, "%s %-8s %s: %s\n", sign, r.Store, r.Place, text)
+	}
 }

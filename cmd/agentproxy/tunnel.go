@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/attach"
+	"github.com/agentproxy/agentproxy/proxy/contract"
 	"github.com/agentproxy/agentproxy/proxy/daemon"
-	"github.com/agentproxy/agentproxy/wrap"
+	"github.com/agentproxy/agentproxy/proxy/rundir"
+	"github.com/agentproxy/agentproxy/proxy/status"
+	"github.com/agentproxy/agentproxy/wrap/child"
 	"github.com/agentproxy/agentproxy/wrap/term"
 	"github.com/spf13/pflag"
 )
@@ -26,19 +28,19 @@ func upCommand() *command {
 		define: func(flags *pflag.FlagSet) action {
 			var t tunnelFlags
 			t.define(flags)
-			return func(ctx context.Context, args []string) error {
+			return func(ctx context.Context, proc *process, args []string) error {
 				if err := noArgs("up", args); err != nil {
 					return err
 				}
-				options, tunnel, err := t.attach(ctx)
+				options, tunnel, err := t.attach(ctx, proc)
 				if err != nil {
 					return err
 				}
 				// For who goes on by hand, with this environment's CA files.
-				if _, err := planned(ctx, options, tunnel, plain); err != nil {
+				if _, err := planFor(ctx, proc, options, tunnel); err != nil {
 					return err
 				}
-				fmt.Println(tunnel.URL())
+				fmt.Fprintln(proc.Out, tunnel.URL())
 				return nil
 			}
 		},
@@ -54,36 +56,41 @@ func downCommand() *command {
   agentproxy down && agentproxy up               # a fresh one`,
 		long: "Stops every tunnel in your state directory. Commands that run behind one lose their connections.",
 		define: func(*pflag.FlagSet) action {
-			return func(ctx context.Context, args []string) error {
+			return func(ctx context.Context, proc *process, args []string) error {
 				if err := noArgs("down", args); err != nil {
 					return err
 				}
-				return stopTunnels(ctx)
+				return stopTunnels(ctx, proc)
 			}
 		},
 	}
 }
 
 // stopTunnels stops the user's tunnels, and says so when there is none.
-func stopTunnels(ctx context.Context) error {
-	n, err := stopRunning(ctx)
+func stopTunnels(ctx context.Context, proc *process) error {
+	n, err := stopRunning(ctx, proc)
 	if err == nil && n == 0 {
-		fmt.Println("no tunnel is running")
+		fmt.Fprintln(proc.Out, "no tunnel is running")
 	}
 	return err
 }
 
 // stopRunning stops the user's tunnels and returns how many there were.
-func stopRunning(ctx context.Context) (int, error) {
-	all, err := attach.All(ctx, os.Getenv)
+func stopRunning(ctx context.Context, proc *process) (int, error) {
+	all, err := attach.All(ctx, proc.Getenv)
 	if err != nil {
 		return 0, err
+	}
+	if _, unsafe, err := rundir.Usable(proc.Getenv); err == nil {
+		for _, u := range unsafe {
+			proc.say("passed over: %s %s", u.Path, u.Problem)
+		}
 	}
 	for _, t := range all {
 		if err := t.Stop(ctx); err != nil {
 			return len(all), err
 		}
-		fmt.Printf("stopped the tunnel on 127.0.0.1:%d\n", t.Record.Port)
+		fmt.Fprintf(proc.Out, "stopped the tunnel on 127.0.0.1:%d\n", t.Record.Port)
 	}
 	return len(all), nil
 }
@@ -102,24 +109,24 @@ a tunnel the exit status is 1.`,
 			var t tunnelFlags
 			t.define(flags)
 			asJSON := flags.Bool("json", false, "print the status document")
-			return func(ctx context.Context, args []string) error {
+			return func(ctx context.Context, proc *process, args []string) error {
 				if err := noArgs("status", args); err != nil {
 					return err
 				}
-				return runStatus(ctx, t, *asJSON)
+				return runStatus(ctx, proc, t, *asJSON)
 			}
 		},
 	}
 }
 
-func runStatus(ctx context.Context, flags tunnelFlags, asJSON bool) error {
-	options, err := flags.options()
+func runStatus(ctx context.Context, proc *process, flags tunnelFlags, asJSON bool) error {
+	options, err := flags.options(proc)
 	if err != nil {
 		return err
 	}
 	tunnel, err := attach.Find(ctx, options)
 	if errors.Is(err, attach.ErrNone) {
-		return downError(ctx, asJSON)
+		return downError(ctx, proc, asJSON)
 	}
 	if err != nil {
 		return err
@@ -129,11 +136,11 @@ func runStatus(ctx context.Context, flags tunnelFlags, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		enc := json.NewEncoder(os.Stdout)
+		enc := json.NewEncoder(proc.Out)
 		enc.SetIndent("", "  ")
 		return enc.Encode(doc)
 	}
-	printStatus(os.Stdout, doc, time.Now())
+	printStatus(proc, doc, time.Now())
 	return nil
 }
 
@@ -142,11 +149,11 @@ type notRunning struct{ error }
 
 // downError says that no tunnel runs, and names those that run for another
 // configuration or build.
-func downError(ctx context.Context, asJSON bool) error {
+func downError(ctx context.Context, proc *process, asJSON bool) error {
 	if asJSON {
-		fmt.Println(`{"enabled": false}`)
+		fmt.Fprintln(proc.Out, `{"enabled": false}`)
 	}
-	others, err := attach.All(ctx, os.Getenv)
+	others, err := attach.All(ctx, proc.Getenv)
 	if err != nil {
 		return err
 	}
@@ -166,14 +173,14 @@ func versionCommand() *command {
   agentproxy version --json                      # for programs`,
 		define: func(flags *pflag.FlagSet) action {
 			asJSON := flags.Bool("json", false, "print JSON")
-			return func(_ context.Context, args []string) error {
+			return func(_ context.Context, proc *process, args []string) error {
 				if err := noArgs("version", args); err != nil {
 					return err
 				}
 				if *asJSON {
-					return json.NewEncoder(os.Stdout).Encode(map[string]string{"version": buildVersion()})
+					return json.NewEncoder(proc.Out).Encode(thisBuild())
 				}
-				fmt.Println("agentproxy", buildVersion())
+				fmt.Fprintln(proc.Out, "agentproxy", buildVersion())
 				return nil
 			}
 		},
@@ -182,10 +189,10 @@ func versionCommand() *command {
 
 func daemonCommand() *command {
 	return &command{
-		name: attach.SpawnedCommand, hidden: true, short: "Serve the tunnel (started by exec and up)",
+		name: contract.SpawnedCommand, hidden: true, short: "Serve the tunnel (started by exec and up)",
 		define: func(*pflag.FlagSet) action {
-			return func(context.Context, []string) error {
-				return attach.BecomeDaemon(func(o *daemon.Options) { o.Tools, o.Readme = toolsOf(o.Config), guideFor })
+			return func(ctx context.Context, proc *process, _ []string) error {
+				return daemon.Spawned(func(o *daemon.Options) { o.Tools, o.Readme = toolsOf(ctx, proc, o.Config), readme(proc) })
 			}
 		},
 	}
@@ -193,9 +200,9 @@ func daemonCommand() *command {
 
 func monitorCommand() *command {
 	return &command{
-		name: wrap.MonitorCommand, hidden: true, runs: true, short: "Run a command on a pseudo terminal (started by exec --pty)",
+		name: child.MonitorCommand, hidden: true, runs: true, short: "Run a command on a pseudo terminal (started by exec --pty)",
 		define: func(*pflag.FlagSet) action {
-			return func(_ context.Context, args []string) error { return wrap.Monitor(args) }
+			return func(_ context.Context, proc *process, args []string) error { return child.Monitor(args) }
 		},
 	}
 }
@@ -204,7 +211,69 @@ func passOnCommand() *command {
 	return &command{
 		name: term.PassOnCommand, hidden: true, runs: true, short: "Pass output on (started by exec for what a command leaves behind)",
 		define: func(*pflag.FlagSet) action {
-			return func(_ context.Context, args []string) error { return term.PassOn(args) }
+			return func(_ context.Context, proc *process, args []string) error { return term.PassOn(args) }
 		},
 	}
+}
+
+// printStatus draws the status document for a person.
+func printStatus(proc *process, d *status.Document, now time.Time) {
+	p := proc.palette()
+	fmt.Fprintf(proc.Out, "%s tunnel on 127.0.0.1:%d (pid %d, up %s)\n", p.good("●"), d.Port, d.PID, since(d.Started, now))
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(proc.Out, "  %-11s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	if d.Mode == "upstream" {
+		row("egress", "upstream %s", d.Upstream)
+	} else {
+		row("egress", "embedded, re-terminates TLS")
+	}
+	if d.ConfigPath != "" {
+		row("config", "%s", d.ConfigPath)
+	}
+	row("page", "http://127.0.0.1:%d%s", d.Port, status.Prefix)
+	row("state", "%s", d.StateDir)
+	row("bundle", "%s", d.CABundlePath)
+	if d.CAExpires != nil {
+		row("CA", "sha256 %s, until %s", d.CAFingerprint[:min(16, len(d.CAFingerprint))], d.CAExpires.Format(time.DateOnly))
+	}
+	row("tunnels", "%d open, %d in all, %d runs and %d shells attached", d.Connections, d.Tunnels, d.Runs, d.Shells)
+	if d.IdleExit != "" {
+		row("idle exit", "after %s", d.IdleExit)
+	}
+	for _, a := range d.Accommodations {
+		row("note", "%s: %s", a.Code, a.Detail)
+	}
+	if d.GitSSHRewrite {
+		row("git", "SSH remotes of known hosts go over HTTPS")
+	}
+	for _, code := range d.GitConfigConflicts {
+		row("conflict", "%s", code)
+	}
+	for _, c := range d.ToolConflicts {
+		if c.Overruled {
+			row("conflict", "%s in %s: overruled for runs", c.Code, c.File)
+		} else {
+			row("conflict", "%s in %s: %s", c.Code, c.File, c.Advice)
+		}
+	}
+	if len(d.RecentRelayFailures) == 0 {
+		fmt.Fprintln(proc.Out, "  no failures")
+		return
+	}
+	fmt.Fprintf(proc.Out, "%s last failures\n", p.bad("✗"))
+	list := status.Fold(d.RecentRelayFailures)
+	for _, f := range list[max(0, len(list)-10):] {
+		fmt.Fprintf(proc.Out, "  %s  %s\n", f.TS.Local().Format(time.TimeOnly), f)
+		if f.Advice != "" {
+			fmt.Fprintf(proc.Out, "            %s\n", f.Advice)
+		}
+	}
+}
+
+func since(t *status.Time, now time.Time) string {
+	if t == nil {
+		return "?"
+	}
+	return now.Sub(t.Time).Round(time.Second).String()
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/shell"
@@ -15,8 +14,9 @@ import (
 
 func uninstallCommand() *command {
 	return &command{
-		name:  "uninstall",
-		short: "Undo everything that was ever set up",
+		name:     "uninstall",
+		destroys: true,
+		short:    "Undo everything that was ever set up",
 		examples: `
   agentproxy uninstall                           # stores, rc files, tunnels, the CA and all that is remembered
   agentproxy uninstall && rm "$(command -v agentproxy)"  # and the program`,
@@ -26,18 +26,18 @@ the rc files of bash, zsh, fish and sh, the tunnels stop, and the state director
 with the CA's key. When a store cannot be mended (it may want root) nothing after it
 is done. Your configuration and profiles stay.`,
 		define: func(*pflag.FlagSet) action {
-			return func(ctx context.Context, args []string) error {
+			return func(ctx context.Context, proc *process, args []string) error {
 				if err := noArgs("uninstall", args); err != nil {
 					return err
 				}
-				return uninstall(ctx)
+				return uninstall(ctx, proc)
 			}
 		},
 	}
 }
 
-func uninstall(ctx context.Context) error {
-	t := trusting{all: true}
+func uninstall(ctx context.Context, proc *process) error {
+	t := trusting{proc: proc, all: true}
 	if err := t.open("remove"); err != nil {
 		return err
 	}
@@ -46,49 +46,54 @@ func uninstall(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	home, err := rundir.Home(os.Getenv)
+	home, err := rundir.Home(proc.Getenv)
 	if err != nil {
 		return err
 	}
 	for _, sh := range shell.Shells() {
-		path := sh.RCPath(home, os.Getenv)
+		path := sh.RCPath(home, proc.Getenv)
 		if changed, err := shell.RemoveHook(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		} else if changed {
-			fmt.Println(rcSentence("remove", path, true))
+			fmt.Fprintln(proc.Out, rcSentence("remove", path, true))
 		}
 	}
-	if err := stopTunnels(ctx); err != nil {
+	if err := stopTunnels(ctx, proc); err != nil {
 		return err
 	}
-	return removeState()
+	return removeState(proc)
 }
 
-// ours is what we put into a state directory. It may be one that the user has
-// chosen, with files of theirs, so nothing else is removed.
-var ours = []string{
-	"agent-proxy-ca.*", "ca-bundle*", "java-truststore*", "endpoint-*", "daemon-*.log*", "pulse*", "lock", "audit.log*",
-	"versions.json", "learned.json", "verdicts.json", "README.md", "wgetrc*", "files", "preload", "nss", "trust",
-	"containers", "shells-*", shimsName, agentShellName,
-}
+// formerAgentShell is where the script for agents was once, in the state directory.
+const formerAgentShell = "agent-shell"
 
-func removeState() error {
-	dir, err := rundir.Open(os.Getenv)
+// What earlier versions have left, beside what is registered by who writes it.
+var _ = rundir.Register(formerAgentShell, "wgetrc*", "pulse-*")
+
+func removeState(proc *process) error {
+	dir, err := rundir.Open(proc.Getenv)
 	if err != nil {
+		return err
+	}
+	if err := rundir.RemovePublic(dir.Path); err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(dir.Path)
 	if err != nil {
 		return err
 	}
-	script := filepath.Join(dir.Path, agentShellName)
-	if _, err := os.Stat(script); err == nil {
-		fmt.Printf("agents whose settings name %s (agentproxy hook) need that taken out: it is removed\n", script)
+	former := filepath.Join(dir.Path, formerAgentShell)
+	if _, err := os.Stat(former); err == nil {
+		fmt.Fprintf(proc.Out, "agents whose settings name %s (agentproxy hook, before it moved) need that taken out: it is removed\n", former)
+	}
+	if script, err := agentShell(proc); err == nil {
+		if _, err := os.Stat(script); err == nil {
+			fmt.Fprintf(proc.Out, "%s stays, for agents whose settings name it: without agentproxy it runs their commands as they are\n", script)
+		}
 	}
 	left := 0
 	for _, e := range entries {
-		known := slices.ContainsFunc(ours, func(pattern string) bool { ok, err := filepath.Match(pattern, e.Name()); return ok && err == nil })
-		if !known {
+		if !rundir.IsRegistered(e.Name()) {
 			left++
 			continue
 		}
@@ -97,9 +102,9 @@ func removeState() error {
 		}
 	}
 	if left > 0 {
-		fmt.Printf("removed what is ours from %s; %d entries there are not\n", dir.Path, left)
+		fmt.Fprintf(proc.Out, "removed what is ours from %s; %d entries there are not\n", dir.Path, left)
 		return nil
 	}
-	fmt.Printf("removed %s\n", dir.Path)
+	fmt.Fprintf(proc.Out, "removed %s\n", dir.Path)
 	return os.Remove(dir.Path)
 }
