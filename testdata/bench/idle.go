@@ -94,7 +94,7 @@ func hold(o options) ([]*tls.Conn, error) {
 // alive sends a request through some of the tunnels: memory is no merit in a proxy that has dropped them.
 func alive(conns []*tls.Conn, authority string) error {
 	for i := 0; i < len(conns); i += 1 + len(conns)/100 {
-		conns[i].SetDeadline(time.Now().Add(patience))
+		conns[i].SetDeadline(time.Now().Add(peerTimeout))
 		if _, err := newClient(conns[i], authority, "/small", 4096).get(); err != nil {
 			return fmt.Errorf("tunnel %d no longer works: %w", i, err)
 		}

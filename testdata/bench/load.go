@@ -140,7 +140,7 @@ func keepalive(o options, r route) (float64, error) {
 			return 0, err
 		}
 		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(o.turn + patience))
+		conn.SetDeadline(time.Now().Add(o.turn + peerTimeout))
 		clients[i] = newClient(conn, authority(o.origin, o.host), "/small", 4096)
 		if _, err := clients[i].get(); err != nil { // the first request may dial upstream
 			return 0, err
@@ -198,7 +198,7 @@ func bulk(o options, r route) (float64, error) {
 		return 0, err
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * patience))
+	conn.SetDeadline(time.Now().Add(10 * peerTimeout))
 	c := newClient(conn, authority(o.origin, o.host), fmt.Sprintf("/bulk?mb=%d", o.mb), 64<<10)
 	start := time.Now()
 	n, err := c.get()

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// patience bounds every wait for a peer, so that a proxy that hangs fails the run instead of stalling it.
-const patience = 30 * time.Second
+// peerTimeout bounds every wait for a peer, so that a proxy that hangs fails the run instead of stalling it.
+const peerTimeout = 30 * time.Second
 
 // A route is one way to the origin. Its roots are exactly the CA that must have signed what the client sees,
 // so a handshake that succeeds also proves that the proxy decrypts (its own CA) or does not (the origin's).
@@ -49,11 +49,11 @@ func (r route) open(origin, host string) (*tls.Conn, error) {
 	if r.proxy != "" {
 		address = r.proxy
 	}
-	raw, err := net.DialTimeout("tcp", address, patience)
+	raw, err := net.DialTimeout("tcp", address, peerTimeout)
 	if err != nil {
 		return nil, err
 	}
-	raw.SetDeadline(time.Now().Add(patience))
+	raw.SetDeadline(time.Now().Add(peerTimeout))
 	if r.proxy != "" {
 		if err := connect(raw, authority(origin, host)); err != nil {
 			raw.Close()

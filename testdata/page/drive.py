@@ -111,7 +111,7 @@ class Tunnel:
     def connect(self, host):
         """Opens a tunnel and returns it with the first line of the answer."""
         s = socket.create_connection(self.address)
-        s.sendall(f"CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        s.sendall(f"CONNECT {host} HTTP/1.1\r\nHost: proxy.test\r\n\r\n".encode())
         return s, s.makefile("rb").readline().decode()
 
     def ask(self, host, code):
@@ -121,7 +121,8 @@ class Tunnel:
             raise SystemExit(f"FAILED: {host}: {answer}")
 
 
-HOSTILE = "<img/src=x/onerror=alert(1)>.example:443"
+# A form feed is a blank to HTML (its standard, "ASCII whitespace"), and none to the request line.
+HOSTILE = "<img\fsrc=x\fonerror=alert(1)>.example:443"
 
 
 def main(url, shots):

@@ -24,10 +24,10 @@ for scheme in http https; do
 	same upstream "$(status | field mode)" mode
 	same "$upstream" "$(status | field upstream)" upstream
 
-	expect 56 agentproxy exec -- curl -sS https://denied.test/ 2>err
+	expect "$(captured 22 56)" agentproxy exec -- curl "$(captured -fsS -sS)" https://denied.test/ 2>err
 	says err "^agentproxy: .*$upstream.* 403 "
 
 	sed -i s/secret/wrong/ "$HOME/.config/agentproxy/config.toml"
-	expect 56 agentproxy exec -- curl -sS https://git.test/echo 2>err
+	expect "$(captured 22 56)" agentproxy exec -- curl "$(captured -fsS -sS)" https://git.test/echo 2>err
 	says err "^agentproxy: proxy_auth_407 .*$upstream"
 done

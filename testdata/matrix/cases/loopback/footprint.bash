@@ -1,8 +1,13 @@
 # Planning and running for every tool that there is a profile of changes nothing outside the state directory
 # needs: certutil
+# alone: it holds /etc to what it was
+# list prints what is in the home and in /etc. Sockets and times of directories do not count, nor does the state directory,
+# which is in the home. What goes while find reads may make it fail, -ignore_readdir_race or not.
 list() {
-	# The state directory is in the home, which agentproxy may create; sockets and times of directories do not count.
-	find "$HOME" /etc "${XDG_CONFIG_HOME:-$HOME/.config}" -xdev \( -path "$AGENT_PROXY_STATE_DIR" -prune \) -o \( -type f -o -type l \) -printf '%p %s %T@ %m\n' | sort
+	{
+		LC_ALL=C find "$HOME" /etc -xdev -ignore_readdir_race \( -path "$AGENT_PROXY_STATE_DIR" -prune \) -o \( -type f -o -type l \) -printf '%p %s %T@ %m\n' 2>find.err || true
+	} | sort
+	if grep -v ': No such file or directory$' find.err; then fail "find: $(<find.err)"; fi
 }
 agentproxy up >/dev/null
 list >before

@@ -16,7 +16,7 @@ look() {
 	agentproxy exec -- curl -s https://denied.test/ &>command.log || true
 	start command agentproxy exec -- sh -c 'env; echo ready; exec sleep 60'
 	await grep -q ready command.log
-	says command.log '^HTTPS_PROXY=http://127\.0\.0\.1:'
+	says command.log "^$(captured AGENT_PROXY_URL HTTPS_PROXY)=http://127\\.0\\.0\\.1:"
 	keeps "the child's environment, or in what exec says" cat command.log
 	keeps "the daemon's environment" cat "/proc/$(status | field pid)/environ"
 	keeps "a command line" cat /proc/[0-9]*/cmdline

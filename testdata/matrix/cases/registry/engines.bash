@@ -1,5 +1,6 @@
 # Docker's buildx and its builders, a daemon that pulls through the tunnel as the advice says, Docker without root, and podman pull
 # needs: dockerd podman engines rootlesskit slirp4netns newuidmap docker-registry curl setpriv openssl
+# alone: it runs engines, whose control groups and networks are the machine's
 ((EUID == 0)) || fail "the daemon wants root"
 
 # carry PROGRAM...: copy programs into root/usr/bin, with the libraries that they want.

@@ -9,6 +9,8 @@ task fetch { doLast { println configurations.library.files*.name } }
 END
 touch settings.gradle
 gradle=(gradle --quiet --console=plain --refresh-dependencies)
+# A daemon in another network hears no wish for its locks, which Gradle sends by UDP.
+if [[ $(captured yes no) == yes ]]; then gradle+=(--no-daemon); fi
 fetched='[junit-4.13.2.jar, hamcrest-core-1.3.jar]'
 end() { gradle --stop &>/dev/null || true; }
 trap 'end; clean_up' EXIT

@@ -113,7 +113,7 @@ plant .gitconfig <<<$'[http]\n\tsslCAInfo = '"$ORIGIN_CA"
 behind git ls-remote https://git.test/git/project.git
 rm "$HOME/.gitconfig"
 
-# What the user takes past the tunnel goes past it.
+# What the user takes past the tunnel goes past it, where there is a way.
 before=$(tunnels)
-NO_PROXY=git.test expect 6 agentproxy exec -- curl -sS $URL
-same "$before" "$(tunnels)" "tunnels after a host of NO_PROXY"
+NO_PROXY=git.test expect "$(captured 60 6)" agentproxy exec -- curl -sS $URL
+same "$((before + $(captured 1 0)))" "$(tunnels)" "tunnels after a host of NO_PROXY"

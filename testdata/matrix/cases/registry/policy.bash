@@ -8,5 +8,5 @@ allow = ["$allowed"]
 END
 prints 7.0.0 behind npm view is-number@7.0.0 version
 
-expect 56 agentproxy exec -- curl -sS https://denied.test/ 2>err
+expect "$(captured 22 56)" agentproxy exec -- curl "$(captured -fsS -sS)" https://denied.test/ 2>err
 says err '^agentproxy: policy_denied .*denied\.test.*default = "deny"'

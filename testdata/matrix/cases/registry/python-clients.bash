@@ -81,7 +81,8 @@ client py-httpx "$(installed httpx)" venv/bin/python get_httpx.py $URL
 client py-aiohttp-default "$(installed aiohttp)" venv/bin/python get_aiohttp.py $URL
 client py-aiohttp-trust_env "$(installed aiohttp)" venv/bin/python get_aiohttp.py $URL trust_env
 client py-urllib3-PoolManager "$(installed urllib3)" venv/bin/python get_urllib3.py $URL
-client py-urllib3-ProxyManager "$(installed urllib3)" venv/bin/python get_urllib3_proxy.py $URL
+# One that wants to be told of a proxy, which a command in a network of its own is not.
+"$(captured true client)" py-urllib3-ProxyManager "$(installed urllib3)" venv/bin/python get_urllib3_proxy.py $URL
 client boto3 "$(installed boto3)" venv/bin/python get_boto.py https://git.test/echo
 # As boto3's: what it says about the answer shows that it came.
 if ! AWS_ACCESS_KEY_ID=a AWS_SECRET_ACCESS_KEY=b behind venv/bin/aws sts get-caller-identity --region us-east-1 --endpoint-url https://git.test/echo >aws.out 2>&1 &&

@@ -1,6 +1,8 @@
 # A program that opens its own connections fails once, is run once more with a hook, and has it from the start next time
 # needs: node npm
 start_origin
+# A network of its own would carry it from the start.
+printf '[exec]\ncapture = "never"\n' >>"$HOME/.config/agentproxy/config.toml"
 echo '{"private": true}' >package.json
 behind npm install --silent --no-fund --no-audit node@24.9.0
 PATH=$PWD/node_modules/.bin:$PATH

@@ -7,6 +7,8 @@ configure <<END
 [egress]
 upstream = "http://matrix:$password@$SQUID"
 extra_roots = ["$SQUID_CA"]
+[policy]
+allow = ["git.test:${ORIGIN##*:}"] # as a port that is named, in a network of its own, too
 END
 registry=$(npm_registry)
 behind curl -fsSv -o document.json "${registry}is-number" 2>trace

@@ -1,0 +1,2 @@
+﻿FROM d
+RUN npm ci

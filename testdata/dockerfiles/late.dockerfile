@@ -1,0 +1,6 @@
+# a comment
+# escape=`
+FROM d
+RUN a `
+RUN b \
+  c

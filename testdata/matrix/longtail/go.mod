@@ -1,0 +1,3 @@
+module longtail
+
+go 1.21
