@@ -193,10 +193,11 @@ func (s *session) needsPrivileges() bool {
 }
 
 // captureRemedy is a network of its own, for a failure that it cures, if the first
-// attempt has provably done nothing but fail.
+// attempt has provably done nothing but fail. What happens inside a container is mostly
+// a daemon's doing, which stays in the network that it has.
 func (s *session) captureRemedy(a attempt) (detect.Remedy, bool) {
 	v := a.verdict
-	if slices.Contains(askers, s.name()) || a.result.OK() || a.result.Closed || !s.mayRetry() || !s.couldCapture(v.Class) || v.Source == verdict.Environment || a.seen == nil || !reachedNobody(a.seen) {
+	if v.Container || slices.Contains(askers, s.name()) || a.result.OK() || a.result.Closed || !s.mayRetry() || !s.couldCapture(v.Class) || v.Source == verdict.Environment || a.seen == nil || !reachedNobody(a.seen) {
 		return detect.Remedy{}, false
 	}
 	return detect.Remedy{Tool: s.name(), Class: v.Class, Reason: "a network of its own, all of which leads into the tunnel"}, true
@@ -244,7 +245,7 @@ func (s *session) capturedAttempt(ctx context.Context, first attempt) (attempt, 
 func (s *session) adviseCapture(v *verdict.Verdict) {
 	circular := strings.Contains(v.Advice, "agentproxy exec --") // names what is in effect
 	switch {
-	case v.Source == verdict.Environment:
+	case v.Source == verdict.Environment, v.Container:
 	case s.capturing && v.Class == rules.TLSTrust && v.Host == "": // the tunnel's certificate was refused by nobody
 		if circular {
 			v.Advice = "what signs for that host, which the tunnel passes through, is not among the roots that it trusts"
