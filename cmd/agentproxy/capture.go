@@ -22,6 +22,15 @@ func stageCommand() *command {
 	}
 }
 
+func superviseCommand() *command {
+	return &command{
+		name: capture.SuperviseCommand, hidden: true, runs: true, short: "Connect for what a command has left behind (started by exec --capture)",
+		define: func(*pflag.FlagSet) action {
+			return func(_ context.Context, proc *process, args []string) error { return capture.Supervise(args) }
+		},
+	}
+}
+
 func (f *execFlags) checkCapture(name string) error {
 	switch {
 	case f.capture != "" && !slices.Contains(config.Captures, f.capture):

@@ -72,6 +72,7 @@ func commands() []*command {
 		daemonCommand(),
 		monitorCommand(),
 		stageCommand(),
+		superviseCommand(),
 		passOnCommand(),
 		hookedCommand(),
 		completeCommand(),

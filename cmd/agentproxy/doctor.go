@@ -138,13 +138,15 @@ type diagnosis struct {
 // ability is whether this system lets something be done, tried with a real child.
 type ability struct {
 	Works bool `json:"works"`
+	// Means is by which, "" where it does not work.
+	Means capture.Means `json:"means,omitempty"`
 	// Why says what came in the way, Fix what an administrator may do.
 	Why string `json:"why,omitempty"`
 	Fix string `json:"fix,omitempty"`
 }
 
-func abilityTo(err error) ability {
-	a := ability{Works: err == nil}
+func abilityTo(means capture.Means, err error) ability {
+	a := ability{Works: err == nil, Means: means}
 	if err != nil {
 		a.Why = err.Error()
 	}
@@ -462,6 +464,9 @@ func printDoctor(proc *process, found diagnosis) {
 	}{{"capture", "a network of its own for a command: --capture always, and auto's second try", found.Capture}, {"isolate", "no way around it: --isolate", found.Isolate}} {
 		if row.Works {
 			fmt.Fprintf(proc.Out, "%s %-14s %s\n", p.good("✓"), row.name, row.use)
+			if row.Means == capture.Supervisor {
+				fmt.Fprintln(proc.Out, "    namespaces are refused here: a supervisor connects in the command's place, and sudo gains nothing in it")
+			}
 			continue
 		}
 		fmt.Fprintf(proc.Out, "- %-14s %s\n", row.name, row.Why)

@@ -23,7 +23,7 @@ var layers = map[string][]string{
 	"wrap/session":          {"proxy/capture/sockets", "proxy/contract", "proxy/policy", "wrap/capture", "proxy/atomicfile", "profiles", "profiles/detect", "profiles/env", "profiles/probe", "profiles/rules", "proxy/attach", "proxy/ca", "proxy/config", "proxy/guard", "proxy/rundir", "proxy/status", "proxy/trust", "wrap/child", "wrap/classify", "wrap/container", "wrap/gitenv", "wrap/inspect", "wrap/learned", "wrap/plan", "wrap/preload", "wrap/term", "wrap/verdict"},
 	"wrap/plan":             {"profiles", "profiles/detect", "profiles/env", "wrap/gitenv"},
 	"wrap/child":            {"proxy/guard", "wrap/capture", "wrap/term"},
-	"wrap/capture":          {"proxy/capture/sockets"},
+	"wrap/capture":          {"proxy/capture/sockets", "wrap/term"},
 	"wrap/inspect":          {"proxy/ca", "proxy/handshake"},
 	"wrap/container":        {"proxy/atomicfile", "profiles", "profiles/detect", "profiles/env", "proxy/contract", "proxy/rundir", "wrap/gitenv", "wrap/plan"},
 	"wrap/doctor":           {"profiles", "profiles/env", "profiles/rules", "proxy/contract", "proxy/status", "wrap/plan"},

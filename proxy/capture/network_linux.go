@@ -53,6 +53,7 @@ type Network struct {
 	spares    *spares
 	bridge    *bridge
 	isolated  *sockets.Isolated
+	alive     *os.File // of a run without a namespace
 	done      chan struct{}
 	closing   sync.Once
 }
@@ -66,11 +67,15 @@ func Open(set *sockets.Set, o Options) (*Network, error) {
 		n.Close()
 		return nil, err
 	}
+	go n.resolver.serveUDP(n.udp)
+	if n.alive != nil {
+		go serveEach(n.listeners[0], n.done, n.serveForwarded)
+		return n, nil
+	}
 	n.bridge = newBridge(n)
 	for _, l := range n.listeners {
 		go n.accept(l)
 	}
-	go n.resolver.serveUDP(n.udp)
 	n.bridge.update() // the host's services are there before the command is
 	go n.watch()
 	return n, nil
@@ -83,7 +88,7 @@ func (n *Network) take(set *sockets.Set) (err error) {
 	for i := range set.Sockets {
 		s := &set.Sockets[i]
 		switch s.Kind {
-		case sockets.Stream:
+		case sockets.Stream, sockets.Forward:
 			var l net.Listener
 			if l, err = fileOf(s, net.FileListener); err == nil {
 				n.listeners = append(n.listeners, l.(*net.TCPListener))
@@ -99,13 +104,19 @@ func (n *Network) take(set *sockets.Set) (err error) {
 			}
 		case sockets.Spare:
 			free, s.FD = append(free, s.FD), -1
+		case sockets.Alive:
+			n.alive, s.FD = os.NewFile(uintptr(s.FD), string(s.Kind)), -1
+			n.processes = peer.Host()
 		}
 		if err != nil {
 			return fmt.Errorf("%s socket for port %d: %w", s.Kind, s.Port, err)
 		}
 	}
-	if len(n.listeners) == 0 || n.udp == nil || n.processes == nil || len(free) == 0 {
-		return errors.New("the namespace came without the sockets that it takes")
+	if len(n.listeners) == 0 || n.udp == nil || n.processes == nil || len(free) == 0 && n.alive == nil {
+		return errors.New("the run's network came without the sockets that it takes")
+	}
+	if n.alive != nil {
+		return nil
 	}
 	n.spares = newSpares(set.IPv6, n.listeners[0].Addr().(*net.TCPAddr).AddrPort().Port())
 	n.spares.free = free
@@ -142,6 +153,9 @@ func (n *Network) Close() {
 		}
 		if n.processes != nil {
 			n.processes.Close()
+		}
+		if n.alive != nil {
+			n.alive.Close()
 		}
 	})
 }
@@ -249,6 +263,9 @@ func searchList(file string) (domains []string) {
 
 // Occupied reports whether a process is in the network.
 func (n *Network) Occupied() bool {
+	if n.alive != nil {
+		return n.isSupervised()
+	}
 	dirs, err := os.ReadDir("/proc")
 	if err != nil || n.id == 0 {
 		return false

@@ -25,6 +25,9 @@ import "fmt"
 // StageCommand is the hidden command of our binary that Stage implements.
 const StageCommand = "__stage"
 
+// SuperviseCommand is the hidden command of our binary that Supervise implements.
+const SuperviseCommand = "__supervise"
+
 // DNSPort is that of name servers (RFC 1035 §4.2), which every network has.
 const DNSPort = 53
 
@@ -41,6 +44,16 @@ func (r *Refused) Error() string { return fmt.Sprintf("%s: %s", r.What, r.Err) }
 
 // Unwrap returns the cause.
 func (r *Refused) Unwrap() error { return r.Err }
+
+// Means is how a command is captured.
+type Means string
+
+// The means: namespaces of its own or, where the system refuses those, a supervisor that
+// connects in its place.
+const (
+	Namespaces Means = "namespaces"
+	Supervisor Means = "supervisor"
+)
 
 // Mount puts a file or directory over another, for the run alone, which cannot write
 // to it.

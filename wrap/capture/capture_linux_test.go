@@ -32,7 +32,8 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	process.Main(m, map[string]func([]string) error{StageCommand: Stage, dialRole: dial, askRole: ask, humbleRole: beHumble, exitRole: captureAndExit, isolateRole: beIsolated})
+	process.Main(m, map[string]func([]string) error{StageCommand: Stage, dialRole: dial, askRole: ask, humbleRole: beHumble, exitRole: captureAndExit, isolateRole: beIsolated,
+		SuperviseCommand: Supervise, containedRole: beContained, tryRole: tryAndSay})
 }
 
 // limit is how long a test waits for what must come: it is no measure.
@@ -83,7 +84,7 @@ func start(o Options, hand func(*sockets.Set) error, argv ...string) (output fun
 	Clone(cmd)
 	if err := cmd.Start(); err != nil {
 		r.Abandon()
-		return nil, Refusal(err), nil
+		return nil, refusal(err), nil
 	}
 	finished = r.Finish()
 	return func() string { cmd.Wait(); return out.String() }, nil, finished
@@ -341,7 +342,7 @@ func TestAbandon(t *testing.T) {
 	cmd := &exec.Cmd{Path: path, Args: argv}
 	Clone(cmd)
 	if err := cmd.Start(); err != nil {
-		isRefused(t, Refusal(err))
+		isRefused(t, refusal(err))
 		return
 	}
 	r.Abandon()
@@ -418,7 +419,7 @@ func TestWithoutTheRightToAdminister(t *testing.T) {
 // A refusal says what was tried, why it failed, and what may be switched on.
 func TestRefusal(t *testing.T) {
 	cause := errors.New("operation not permitted")
-	err := Refusal(cause)
+	err := refusal(cause)
 	refused := new(Refused)
 	if !errors.As(err, &refused) || !errors.Is(err, cause) || refused.Advice == "" || !strings.HasSuffix(err.Error(), ": operation not permitted") {
 		t.Errorf("%+v", err)

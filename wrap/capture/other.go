@@ -29,6 +29,15 @@ func (*Run) Finish() error { return nil }
 // Abandon is never called.
 func (*Run) Abandon() {}
 
+// FallBack is never called.
+func (*Run) FallBack(error) bool { return false }
+
+// Leave is never called.
+func (*Run) Leave() {}
+
+// Supervise cannot be run on this system.
+func Supervise([]string) error { return errors.New("there is no supervisor on this system") }
+
 // Clone changes nothing.
 func Clone(*exec.Cmd) {}
 
@@ -36,13 +45,13 @@ func Clone(*exec.Cmd) {}
 func Release([]string) {}
 
 // Refusal returns the error.
-func Refusal(err error) error { return err }
+func (*Run) Refusal(err error) error { return err }
 
 // Isolate finds nothing.
 func Isolate(string, []string, []string) Isolation { return Isolation{} }
 
 // Try says that there is none.
-func Try(bool) error {
+func Try(bool) (Means, error) {
 	_, err := New(Options{}, nil)
-	return err
+	return "", err
 }

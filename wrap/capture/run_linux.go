@@ -18,6 +18,10 @@ import (
 // be started.
 type Run struct {
 	options Options
+	// supervised is true once no namespace is to be had, which refused says.
+	supervised bool
+	refused    *Refused
+	supervisor *supervisor
 	// hand hands the sockets of a namespace to the tunnel, and owns them.
 	hand func(*sockets.Set) error
 
@@ -42,11 +46,28 @@ func (r *Run) Begin(path string, argv []string) (string, []string, error) {
 	if err := r.connect(); err != nil {
 		return "", nil, err
 	}
-	told, err := json.Marshal(order{Control: r.theirs, Ports: r.options.Ports, Mounts: r.options.Mounts, Isolation: r.options.Isolation, LowestPort: lowestPort(), User: !mayAdminister()})
+	told, err := json.Marshal(r.order())
 	if err != nil {
 		return "", nil, err
 	}
 	return self, append([]string{"agentproxy", StageCommand, string(told), path}, argv...), nil
+}
+
+func (r *Run) order() order {
+	if r.supervised {
+		return order{Control: r.theirs, Supervised: true}
+	}
+	return order{Control: r.theirs, Ports: r.options.Ports, Mounts: r.options.Mounts, Isolation: r.options.Isolation, LowestPort: lowestPort(), User: !mayAdminister()}
+}
+
+// FallBack reports whether the command is to be begun again, supervised, when an attempt
+// has failed: no namespace could be made for it. An isolated command needs one.
+func (r *Run) FallBack(err error) bool {
+	if r.supervised || r.options.Isolation != nil || !errors.As(err, &r.refused) {
+		return false
+	}
+	r.supervised = true
+	return true
 }
 
 // connect makes the connection to the stage. Its end keeps its number: others may
@@ -84,11 +105,12 @@ func (r *Run) Finish() error {
 	m, err := sockets.Receive(r.ours)
 	switch {
 	case err != nil:
-		return Refusal(fmt.Errorf("the process that makes it ended (%w)", err))
+		return r.Refusal(fmt.Errorf("the process that makes it ended (%w)", err))
 	case m.Set == nil:
-		return Refusal(errors.New(m.Error))
+		return r.Refusal(errors.New(m.Error))
 	}
-	if err := r.hand(m.Set); err != nil {
+	if err := r.handOver(m.Set); err != nil {
+		r.Leave()
 		return fmt.Errorf("hand the command's network to the tunnel: %w", err)
 	}
 	gone := sockets.Send(r.ours, sockets.Message{})
@@ -99,13 +121,42 @@ func (r *Run) Finish() error {
 	}
 	switch {
 	case err != nil && gone != nil:
-		return Refusal(errors.New("the process that makes it ended"))
+		return r.Refusal(errors.New("the process that makes it ended"))
 	case err != nil: // the connection has ended with the stage: it is the command now
 		return nil
 	case m.Executing:
+		r.Leave()
 		return syscall.Errno(m.Errno)
 	}
-	return Refusal(errors.New(m.Error))
+	return r.Refusal(errors.New(m.Error))
+}
+
+// handOver hands the sockets of a namespace on, or begins to supervise and hands those on
+// at which the supervisor connects.
+func (r *Run) handOver(set *sockets.Set) error {
+	if !r.supervised {
+		return r.hand(set)
+	}
+	set, err := r.supervise(set)
+	if err != nil {
+		return err
+	}
+	return r.hand(set)
+}
+
+// Leave is called when the command has ended: what it has left behind goes on being
+// supervised, by a process of its own.
+func (r *Run) Leave() {
+	s := r.supervisor
+	if s == nil {
+		return
+	}
+	r.supervisor = nil
+	s.stop()
+	if s.isNeeded() {
+		s.succession()
+	}
+	s.close()
 }
 
 // Abandon forgets a stage that was not started, or is not wanted any more: it ends.
@@ -121,7 +172,14 @@ func (r *Run) Abandon() {
 }
 
 // Refusal is an error that a stage or its start has met, with what may be behind it.
-func Refusal(err error) error {
+func (r *Run) Refusal(err error) error {
+	if r.supervised {
+		return &Refused{What: r.refused.What, Err: fmt.Errorf("%w; and nothing can supervise it: %w", r.refused.Err, err), Advice: r.refused.Advice}
+	}
+	return refusal(err)
+}
+
+func refusal(err error) *Refused {
 	r := &Refused{What: "no network of its own can be made for the command", Err: err}
 	for _, s := range switches {
 		if value, err := os.ReadFile(s.path); err == nil && strings.TrimSpace(string(value)) == s.off {

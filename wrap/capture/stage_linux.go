@@ -26,6 +26,8 @@ type order struct {
 	// User is true when the namespaces are in a user namespace of their own.
 	User      bool       `json:"user,omitempty"`
 	Isolation *Isolation `json:"isolation,omitempty"`
+	// Supervised is true for a command that gets no namespaces, but a supervisor.
+	Supervised bool `json:"supervised,omitempty"`
 }
 
 // Stage is the process that becomes the command. It has been started in
@@ -46,6 +48,9 @@ func Stage(args []string) error {
 	control, err := connection(o.Control)
 	if err != nil {
 		return err
+	}
+	if o.Supervised {
+		return o.beSupervised(control, args[1], args[2:])
 	}
 	set, err := o.network()
 	if err != nil {
@@ -75,7 +80,28 @@ func Stage(args []string) error {
 			return fail(control, err)
 		}
 	}
-	err = become(args[1], args[2:])
+	return execute(control, args[1], args[2:])
+}
+
+// beSupervised is the stage of a command without namespaces.
+func (o *order) beSupervised(control *net.UnixConn, path string, argv []string) error {
+	set, err := trap()
+	if err != nil {
+		return fail(control, err)
+	}
+	if err := sockets.Send(control, sockets.Message{Set: set}); err != nil {
+		return err
+	}
+	if _, err := sockets.Receive(control); err != nil {
+		return nil // as in Stage
+	}
+	set.Close()
+	return execute(control, path, argv)
+}
+
+// execute becomes the command, or says why it cannot.
+func execute(control *net.UnixConn, path string, argv []string) error {
+	err := become(path, argv)
 	m := sockets.Message{Error: err.Error(), Executing: true}
 	if errno := syscall.Errno(0); errors.As(err, &errno) {
 		m.Errno = int(errno)
@@ -165,6 +191,11 @@ func dropCapabilities() error {
 	return unix.Capset(&header, &sets[0])
 }
 
+// orderOf returns the order on a command line, if that is the stage's.
+func orderOf(argv []string) (o order, ok bool) {
+	return o, isStage(argv) && json.Unmarshal([]byte(argv[2]), &o) == nil
+}
+
 // isStage reports whether a command line is the stage's.
 func isStage(argv []string) bool { return len(argv) > 4 && argv[1] == StageCommand }
 
@@ -172,7 +203,7 @@ func isStage(argv []string) bool { return len(argv) > 4 && argv[1] == StageComma
 // leaves any other as it is. With the right to administer the machine there is no
 // user namespace: in one, what root does to others' files and users would fail.
 func Clone(cmd *exec.Cmd) {
-	if !isStage(cmd.Args) {
+	if o, ok := orderOf(cmd.Args); !ok || o.Supervised {
 		return
 	}
 	if cmd.SysProcAttr == nil {
@@ -209,11 +240,7 @@ func mayAdminister() bool {
 
 // Release closes what whoever has started a stage holds for it.
 func Release(argv []string) {
-	if !isStage(argv) {
-		return
-	}
-	var o order
-	if json.Unmarshal([]byte(argv[2]), &o) == nil {
+	if o, ok := orderOf(argv); ok {
 		unix.Close(o.Control)
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 // Try makes a command a network, isolated or not, with a real child, and says what came
 // in the way. Its error is a Refused.
-func Try(isolated bool) error {
+func Try(isolated bool) (Means, error) {
 	options := Options{Ports: []uint16{443}}
 	if isolated {
 		isolation := Isolate("", nil, nil)
@@ -17,8 +17,21 @@ func Try(isolated bool) error {
 	}
 	r, err := New(options, func(set *sockets.Set) error { set.Close(); return nil })
 	if err != nil {
-		return err
+		return "", err
 	}
+	if err = r.try(); err == nil {
+		return Namespaces, nil
+	}
+	if !r.FallBack(err) {
+		return "", err
+	}
+	if err = r.try(); err != nil {
+		return "", err
+	}
+	return Supervisor, nil
+}
+
+func (r *Run) try() error {
 	defer r.Abandon()
 	program, err := exec.LookPath("true")
 	if err != nil {
@@ -26,16 +39,17 @@ func Try(isolated bool) error {
 	}
 	path, argv, err := r.Begin(program, []string{"true"})
 	if err != nil {
-		return Refusal(err)
+		return r.Refusal(err)
 	}
 	cmd := &exec.Cmd{Path: path, Args: argv}
 	Clone(cmd)
 	if err := cmd.Start(); err != nil {
-		return Refusal(err)
+		return r.Refusal(err)
 	}
 	err = r.Finish()
+	defer r.Leave()
 	if ended := cmd.Wait(); err == nil && ended != nil {
-		err = Refusal(errors.New("the command did not end well in it: " + ended.Error()))
+		err = r.Refusal(errors.New("the command did not end well in it: " + ended.Error()))
 	}
 	return err
 }

@@ -2,8 +2,6 @@ package child
 
 import (
 	"syscall"
-
-	"github.com/agentproxy/agentproxy/wrap/capture"
 )
 
 // begin starts a command by f, in a network of its own when that is wanted.
@@ -11,6 +9,14 @@ func (r *run) begin(path string, c Command, f func(path string, c Command) (runn
 	if r.capture == nil {
 		return f(path, c)
 	}
+	started, err := r.beginCaptured(path, c, f)
+	if r.capture.FallBack(err) {
+		return r.beginCaptured(path, c, f)
+	}
+	return started, err
+}
+
+func (r *run) beginCaptured(path string, c Command, f func(path string, c Command) (running, error)) (running, error) {
 	name := c.Argv[0]
 	path, argv, err := r.capture.Begin(path, c.Argv)
 	if err != nil {
@@ -20,7 +26,7 @@ func (r *run) begin(path string, c Command, f func(path string, c Command) (runn
 	started, err := f(path, c)
 	if err != nil {
 		r.capture.Abandon()
-		return nil, capture.Refusal(err)
+		return nil, r.capture.Refusal(err)
 	}
 	if err = r.capture.Finish(); err == nil {
 		return started, nil

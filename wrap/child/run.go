@@ -105,6 +105,9 @@ func Run(c Command, o Options) (Result, error) {
 	result, err := r.wait()
 	close(done)
 	r.end()
+	if o.Capture != nil {
+		o.Capture.Leave()
+	}
 	result.Closed = o.Again && r.streams.Gone()
 	if o.Output != nil {
 		o.Output.fault = tee.Close()

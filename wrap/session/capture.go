@@ -42,14 +42,16 @@ const (
 // choose decides whether the command gets a network of its own, once it is known what
 // it is. What is in one already gets one more: its evidence is its own then.
 func (s *session) choose() {
-	isIn := s.Tunnel.Getenv(contract.CapturedVariable) != ""
 	switch {
 	case s.refused != nil, s.Capture == "", s.Capture == CaptureNever:
 		s.capturing = false
-	case s.Capture == CaptureAlways, isIn, s.known.captureHelps:
+	case s.Capture == CaptureAlways, s.isCaptured(), s.known.captureHelps:
 		s.capturing = true
 	}
 }
+
+// isCaptured reports whether we are in another run's network ourselves.
+func (s *session) isCaptured() bool { return s.Tunnel.Getenv(contract.CapturedVariable) != "" }
 
 // captureHelps reports whether a network of its own has helped the command here.
 func (s *session) captureHelps(dir string) bool {
@@ -169,9 +171,9 @@ func (s *session) mounts(planned plan.Plan, tunnel *attach.Tunnel) ([]capture.Mo
 }
 
 // mayGoOn reports whether a command whose network could not be made is to run without
-// one. Then it has not begun.
+// one. Then it has not begun. In another run's network it is captured all the same.
 func (s *session) mayGoOn(err error) bool {
-	if !errors.As(err, &s.refused) || s.Capture == CaptureAlways || s.again {
+	if !errors.As(err, &s.refused) || s.Isolate || s.Capture == CaptureAlways && !s.isCaptured() || s.again {
 		return false
 	}
 	if s.Verbose {

@@ -2,6 +2,9 @@
 // sockets that were made inside. A socket stays in the namespace that it was made
 // in, whoever holds it (network_namespaces(7)), so a process outside accepts, sends
 // and connects there by holding one. They are passed on by SCM_RIGHTS (unix(7)).
+//
+// Where a run has no namespace, a supervisor connects for it, and these sockets are the
+// host's.
 package sockets
 
 import (
@@ -22,6 +25,11 @@ const (
 	Datagram Kind = "udp"   // is bound to Port, for every address, and tells the address that was asked
 	Diag     Kind = "diag"  // asks the namespace's sock_diag(7)
 	Spare    Kind = "spare" // a stream socket that is neither bound nor connected
+
+	// Those of a run that has no namespace of its own, but a supervisor.
+	Notify  Kind = "notify"  // the supervisor's, of the calls that wait for it (seccomp_unotify(2))
+	Forward Kind = "forward" // listens on the host's loopback for connections with the header of AppendDestination
+	Alive   Kind = "alive"   // the reading end of a pipe, whose end comes when nobody is supervised any more
 )
 
 // Socket is one of them, a descriptor of this process's. (Not an os.File: whether
@@ -32,9 +40,10 @@ type Socket struct {
 	FD   int    `json:"-"`
 }
 
-// Set are the sockets of one namespace.
+// Set are the sockets of one run.
 type Set struct {
-	// Namespace identifies it: the inode number of /proc/PID/ns/net of its processes.
+	// Namespace identifies its own: the inode number of /proc/PID/ns/net of its
+	// processes; 0 where it has none.
 	Namespace uint64 `json:"namespace"`
 	// IPv6 is true when the stream and datagram sockets are of both families.
 	IPv6    bool     `json:"ipv6"`

@@ -1,5 +1,5 @@
 # Docker's buildx and its builders, a daemon that pulls through the tunnel as the advice says, Docker without root, and podman pull
-# needs: dockerd podman engines rootlesskit slirp4netns newuidmap docker-registry curl setpriv openssl
+# needs: dockerd podman skopeo engines rootlesskit slirp4netns newuidmap docker-registry curl setpriv openssl
 # alone: it runs engines, whose control groups and networks are the machine's
 ((EUID == 0)) || fail "the daemon wants root"
 
