@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/agentproxy/agentproxy/profiles/rules"
+	"github.com/agentproxy/agentproxy/proxy/contract"
 	"github.com/agentproxy/agentproxy/wrap/classify"
 	"github.com/agentproxy/agentproxy/wrap/verdict"
 	"github.com/spf13/pflag"
@@ -88,6 +89,11 @@ func runExplain(proc *process, f explainFlags, args []string) error {
 		return err
 	}
 	v = verdict.ReadCommandLine(strings.Fields(f.command)).Narrow(v)
+	if proc.Getenv(contract.ShellVariable) != "" {
+		for i := range v.Findings {
+			v.Findings[i].Advice = verdict.InShell(v.Findings[i].Advice, func(variable string) bool { return proc.Getenv(variable) != "" })
+		}
+	}
 	if f.json {
 		return json.NewEncoder(proc.Out).Encode(asJSON(v, f.all))
 	}

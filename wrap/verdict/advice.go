@@ -52,5 +52,16 @@ func (in Input) isInEffect(advice string) bool {
 	return false
 }
 
+// InShell returns an advice on a log as it reads in a shell that the hook has set up,
+// where set reports a variable: setting that once more would change nothing.
+func InShell(advice string, set func(variable string) bool) string {
+	for _, m := range assignment().FindAllStringSubmatch(advice, -1) {
+		if set(m[1]) {
+			return advice + " (this shell has it: if the command ran here, agentproxy exec -- <command> gives it what else it needs)"
+		}
+	}
+	return advice
+}
+
 // assignment is a variable that an advice sets.
 var assignment = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\b([A-Za-z][A-Za-z0-9_]{3,})=`) })
