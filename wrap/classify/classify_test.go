@@ -297,3 +297,27 @@ func TestLongLinesWithWordsNearTheirEnd(t *testing.T) {
 		}
 	}
 }
+
+// Advice is of whose voice it is, whatever was called, and a cause has its own.
+func TestAdviceIsOfWhoSpeaks(t *testing.T) {
+	const traceback = "Traceback (most recent call last):\n  File \"/x/requests/adapters.py\", line 563, in send\n" +
+		"requests.exceptions.SSLError: HTTPSConnectionPool(host='a.example', port=443): (Caused by SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed')))\n"
+	for _, c := range []struct{ tool, output, advice string }{
+		{"python", traceback, "REQUESTS_CA_BUNDLE"},
+		{"make", "make: building\n" + distrusted, "GIT_SSL_CAINFO"},
+		{"python", "OSError: Could not find a suitable TLS CA certificate bundle, invalid path: /none\n", "does not exist: unset it"},
+		{"", " ---> RevocationStatusUnknown\n", "revocation list"},
+		{"", "curl: (60) SSL certificate problem: certificate has expired\n", "has expired"},
+		{"", "download.go:166: couldn't download blob: Get \"https://files.example/x\": tls: first record does not look like a TLS handshake\n", "speaks no TLS"},
+	} {
+		o := known(t)
+		o.Tool, o.Profiles = c.tool, nil
+		if c.tool != "" {
+			o.Profiles = []string{c.tool}
+		}
+		v := resultOf(t, o, c.output, Status{Known: true, Code: 1})
+		if len(v.Findings) == 0 || !strings.Contains(v.Findings[0].Advice, c.advice) {
+			t.Errorf("%s: %q: %+v", c.tool, c.output, v.Findings)
+		}
+	}
+}

@@ -82,13 +82,39 @@ func (c *Classifier) findings(marks []*mark) []Finding {
 			continue
 		}
 		f := Finding{Class: m.Class, Confidence: float64(m.Sure()) / 100, Tool: m.tool, Host: m.host, Closing: m.closing, Line: m.line, Advice: m.Fix}
-		f.Tool = cmp.Or(f.Tool, c.options.Tool, c.rules.speaker(m.line), c.rules.speaker(m.around))
-		if m.tool == "" || f.Advice == "" { // a tool's own advice is better
-			f.Advice = cmp.Or(c.rules.adviceFor(f.Tool, m.Class), f.Advice, c.rules.adviceFor("", m.Class))
+		speaker, words := m.tool, c.rules
+		if speaker == "" {
+			speaker, words = c.speaker(m)
+		}
+		f.Tool = cmp.Or(f.Tool, c.options.Tool, speaker)
+		if m.tool == "" || f.Advice == "" { // the advice of who speaks is better, or of who was called
+			f.Advice = cmp.Or(words.ownAdvice(speaker, m.Class), c.rules.ownAdvice(f.Tool, m.Class), f.Advice, c.rules.adviceFor("", m.Class))
 		}
 		all = append(all, f)
 	}
 	return all
+}
+
+// speaker returns whose voice a mark is in, with what that one's profile says: of the
+// tools that were called, or of any that they may have started.
+func (c *Classifier) speaker(m *mark) (tool string, words *ruleSet) {
+	all := []*ruleSet{c.rules, voices(c.options.Library)}
+	for _, text := range []string{m.line, m.around} {
+		for _, words = range all {
+			if tool = words.speaker(text); tool != "" {
+				return tool, words
+			}
+		}
+	}
+	return "", c.rules
+}
+
+// ownAdvice is adviceFor a tool, "" for none.
+func (s *ruleSet) ownAdvice(tool string, class rules.Class) string {
+	if tool == "" {
+		return ""
+	}
+	return s.adviceFor(tool, class)
 }
 
 // adviceFor returns what a tool's profile advises for a class.

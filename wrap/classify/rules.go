@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"regexp"
 	"slices"
+	"sync"
 
 	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/profiles/rules"
@@ -72,6 +73,26 @@ func newRuleSet(o Options) (*ruleSet, error) {
 	}
 	s.index()
 	return s, nil
+}
+
+// heard are the voices of libraries, once they have been asked for.
+var heard sync.Map // of *profiles.Library to *ruleSet
+
+// voices are those of all tools, with their advice. A profile that cannot be read has
+// none: who uses it is told so.
+func voices(l *profiles.Library) *ruleSet {
+	if s, ok := heard.Load(l); ok {
+		return s.(*ruleSet)
+	}
+	s := &ruleSet{}
+	for _, name := range l.Names() {
+		if words, err := l.Words(name); err == nil && words.Voice != "" {
+			s.voices = append(s.voices, voice{words.Voice, name})
+			s.add(words.Rules, name)
+		}
+	}
+	heard.Store(l, s)
+	return s
 }
 
 func (s *ruleSet) add(rules []rules.Rule, tool string) {

@@ -209,7 +209,7 @@ var keyFiles = []string{"id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_e
 // settings for this run.
 func ownSSH(w System, hosts []string, settings []setting) string {
 	for _, name := range []string{"GIT_SSH", "GIT_SSH_COMMAND", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"} {
-		if env.Get(w.Environ, name) != "" {
+		if value := env.Get(w.Environ, name); value != "" && !goesByProxy(value) {
 			return name + " is set"
 		}
 	}
@@ -218,7 +218,7 @@ func ownSSH(w System, hosts []string, settings []setting) string {
 		return "GIT_CONFIG_COUNT is set"
 	}
 	for _, s := range settings {
-		if s.key == "core.sshcommand" {
+		if s.key == "core.sshcommand" && !goesByProxy(s.value) {
 			return "core.sshCommand is set"
 		}
 	}
@@ -238,6 +238,10 @@ func ownSSH(w System, hosts []string, settings []setting) string {
 	}
 	return ""
 }
+
+// goesByProxy reports whether a command connects by way of a proxy: that is a sandbox's
+// way out, as the tunnel is, and no set-up of the user's own.
+func goesByProxy(command string) bool { return strings.Contains(command, "ProxyCommand") }
 
 // isOverrule tells entries of an outer run's that are not rewriting.
 func isOverrule(e entry) bool {

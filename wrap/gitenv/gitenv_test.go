@@ -60,6 +60,7 @@ func TestRewritesUnlessTheUserHasSSH(t *testing.T) {
 		"known_hosts alone":     {files: map[string]string{"/home/.ssh/known_hosts": ""}},
 		"a key file":            {files: map[string]string{"/home/.ssh/id_ed25519": ""}, own: "~/.ssh/id_ed25519 exists"},
 		"GIT_SSH_COMMAND":       {environ: []string{"GIT_SSH_COMMAND=ssh -v"}, own: "GIT_SSH_COMMAND is set"},
+		"a sandbox's":           {environ: []string{"GIT_SSH_COMMAND=ssh -o ProxyCommand='nc -X 5 -x localhost:1080 %h %p'"}},
 		"core.sshCommand": {files: map[string]string{"/home/.gitconfig": "[core]\nsshCommand=x\n"},
 			config: []string{"file:/home/.gitconfig", "core.sshcommand\nx"}, own: "core.sshCommand is set"},
 		"an entry for the host":   {files: map[string]string{"/home/.ssh/config": "Host corp git*.com\n"}, own: "~/.ssh/config has an entry for github.com"},

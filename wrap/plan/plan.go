@@ -156,6 +156,9 @@ func New(in Input) Plan {
 	if c := in.Container; c != nil && c.Never != "" {
 		p.Never = append(p.Never, c.Never)
 	}
+	if own := in.Git.OwnSSH; own != "" && slices.ContainsFunc(in.Detected.Tools, func(t detect.Tool) bool { return t.Name == "git" }) {
+		p.Notes = append(p.Notes, "git: SSH remotes do not go over HTTPS: "+own)
+	}
 	p.Left = w.left
 	p.Notes = append(p.Notes, w.left...)
 	return p

@@ -103,7 +103,7 @@ func (s *session) judge(ctx context.Context, a *attempt, reader *classify.Classi
 	line := verdict.ReadCommandLine(s.Argv)
 	line.ProxyPorts = append(line.ProxyPorts, strconv.Itoa(a.tunnel.Record.Port))
 	a.verdict = verdict.Of(verdict.Input{
-		Failed: true, Output: found, Seen: a.seen, Tool: s.tool(), Conflicts: a.plan.Conflicts, Never: a.plan.Never, Resets: a.plan.Resets, Advice: reader.Advice,
+		Failed: true, Output: found, Seen: a.seen, Tool: s.tool(), Conflicts: a.plan.Conflicts, Never: a.plan.Never, Resets: a.plan.Resets, OwnSSH: s.known.git.OwnSSH, Advice: reader.Advice,
 		CommandLine: line, Opaque: a.opaque,
 		Direct: direct(a.plan), Given: given(a.plan), Mute: a.output.Empty(), Names: func(host string) bool { return !a.output.Omits(host) },
 	})

@@ -22,6 +22,8 @@ func (in Input) advise(v *Verdict) {
 		v.Advice = in.Never[0]
 	case (isBypassed || v.Class == rules.TLSTrust) && len(in.Resets) > 0:
 		v.Advice = in.Resets[0]
+	case v.Class == rules.GitSSH && in.OwnSSH != "":
+		v.Advice = "SSH remotes were left alone because " + in.OwnSSH + ": without that they go over HTTPS (git.rewrite_hosts); or give the remote as https://"
 	case isBypassed && len(in.Plain) > 0 && (v.Host == "" || slices.Contains(in.Plain, v.Host)):
 		v.Advice = "http:// does not go through the tunnel: ask for https://" + in.Plain[0]
 	case !v.Container && in.isInEffect(v.Advice):

@@ -90,6 +90,8 @@ type Input struct {
 	// that cannot work.
 	Conflicts []detect.Conflict
 	Never     []string
+	// OwnSSH says why SSH remotes of git were left alone, "" when they were not.
+	OwnSSH string
 	// Resets says of tools in the command that they take the run's environment away.
 	Resets []string
 	// Advice is what to do about a class, for the tool.

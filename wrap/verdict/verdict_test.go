@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/agentproxy/agentproxy/profiles/detect"
@@ -162,6 +163,14 @@ func TestNoAdviceInACircle(t *testing.T) {
 	in = Input{Failed: true, Seen: seen(nil), CommandLine: CommandLine{Plain: []string{"a.test"}}, Output: said(rules.ProxyBypassed, 0.9, "a.test"), Given: in.Given}
 	if v := Of(in); v.Advice != "http:// does not go through the tunnel: ask for https://a.test" {
 		t.Errorf("%q", v.Advice)
+	}
+}
+
+// SSH that went its own way is told by what kept it from HTTPS.
+func TestAdviceOnSSH(t *testing.T) {
+	in := Input{Failed: true, Output: said(rules.GitSSH, 0.9, "a.test"), Seen: seen(nil), OwnSSH: "GIT_SSH_COMMAND is set"}
+	if v := Of(in); v.Class != rules.GitSSH || !strings.Contains(v.Advice, "because GIT_SSH_COMMAND is set") {
+		t.Errorf("%+v", v)
 	}
 }
 
