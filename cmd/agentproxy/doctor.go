@@ -25,6 +25,7 @@ import (
 	"github.com/agentproxy/agentproxy/wrap/capture"
 	"github.com/agentproxy/agentproxy/wrap/classify"
 	"github.com/agentproxy/agentproxy/wrap/doctor"
+	"github.com/agentproxy/agentproxy/wrap/inspect"
 	"github.com/agentproxy/agentproxy/wrap/plan"
 	"github.com/agentproxy/agentproxy/wrap/session"
 	"github.com/spf13/pflag"
@@ -105,6 +106,7 @@ func (d *doctorRun) run(ctx context.Context, tools []string) error {
 	if found.Upstream, err = d.upstream(ctx); err != nil {
 		return err
 	}
+	found.Signing = signing(ctx, tunnel, d.options.Config)
 	if found.CA, err = defects(tunnel); err != nil {
 		return err
 	}
@@ -130,6 +132,8 @@ type diagnosis struct {
 	// whether that can be all it has.
 	Capture ability `json:"capture"`
 	Isolate ability `json:"isolate"`
+	// Signing is what the upstream presents for the last host on which TLS failed.
+	Signing *inspect.Report `json:"signing,omitempty"`
 	// CA are the defects of the authorities that sign in the tunnel: ours, and
 	// those of an upstream.
 	CA []ca.Finding `json:"ca,omitempty"`
@@ -480,6 +484,9 @@ func printDoctor(proc *process, found diagnosis) {
 		fmt.Fprintf(proc.Out, "%s upstream %s answers\n", p.good("✓"), up.URL)
 	default:
 		fmt.Fprintf(proc.Out, "%s upstream: %s\n    fix: %s\n", p.bad("✗"), up.Why, up.Fix)
+	}
+	if found.Signing != nil {
+		printPresented(proc.Out, found.Signing)
 	}
 	for _, f := range found.CA {
 		fmt.Fprintf(proc.Out, "%s CA %s: %s (%s)\n", p.bad("✗"), f.Code, f.Detail, f.Subject)

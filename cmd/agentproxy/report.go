@@ -20,6 +20,7 @@ import (
 	"github.com/agentproxy/agentproxy/proxy/config"
 	"github.com/agentproxy/agentproxy/proxy/status"
 	"github.com/agentproxy/agentproxy/wrap/classify"
+	"github.com/agentproxy/agentproxy/wrap/inspect"
 	"github.com/agentproxy/agentproxy/wrap/plan"
 	"github.com/agentproxy/agentproxy/wrap/session"
 	"github.com/agentproxy/agentproxy/wrap/verdict"
@@ -66,6 +67,8 @@ type report struct {
 	CA       []ca.Finding         `json:"caFindings"`
 	Policy   config.Policy        `json:"policy"`
 	Upstream string               `json:"upstream,omitempty"`
+	// Signing is what the upstream presents for the last host on which TLS failed.
+	Signing *inspect.Report `json:"signing,omitempty"`
 	// Environment is what a run's environment differs in.
 	Environment []plan.Change     `json:"environment"`
 	Programs    map[string]string `json:"programs"`
@@ -102,6 +105,7 @@ func gather(ctx context.Context, proc *process, options attach.Options, tunnel *
 	if r.Tunnel, err = tunnel.Status(ctx); err != nil {
 		return nil, err
 	}
+	r.Signing = signing(ctx, tunnel, options.Config)
 	if r.CA, err = defects(tunnel); err != nil {
 		return nil, err
 	}
@@ -200,6 +204,12 @@ func printReport(w io.Writer, r *report) {
 	line("\n## The tunnel\n\n- egress: %s %s\n- CA: sha256 %s", r.Tunnel.Mode, r.Upstream, r.Tunnel.CAFingerprint)
 	if r.Tunnel.CAExpires != nil {
 		line("- CA valid until %s", r.Tunnel.CAExpires.Format(time.DateOnly))
+	}
+	if s := r.Signing; s != nil {
+		line("- the upstream's certificate for %s: %s", s.Host, cmp.Or(s.Detail, "signed by "+s.Signer+", which is trusted"))
+		if s.SHA256 != "" {
+			line("- its root: sha256 %s", s.SHA256)
+		}
 	}
 	for _, f := range r.CA {
 		line("- CA defect %s: %s", f.Code, f.Detail)
