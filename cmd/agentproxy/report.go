@@ -206,7 +206,7 @@ func printReport(w io.Writer, r *report) {
 		line("- CA valid until %s", r.Tunnel.CAExpires.Format(time.DateOnly))
 	}
 	if s := r.Signing; s != nil {
-		line("- the upstream's certificate for %s: %s", s.Host, cmp.Or(s.Detail, "signed by "+s.Signer+", which is trusted"))
+		line("- the certificate for %s: %s", s.Host, cmp.Or(s.Detail, "signed by "+s.Signer+", which is trusted"))
 		if s.SHA256 != "" {
 			line("- its root: sha256 %s", s.SHA256)
 		}
