@@ -127,7 +127,7 @@ func BuildBundle(dir, out string, extra ...string) (Bundle, error) {
 	stamp := stampOf(sources)
 	stampPath := b.Path + stampSuffix
 	if old, err := rundir.ReadFile(stampPath); err == nil {
-		if is, err := rundir.ReadFile(b.Path); err == nil && string(old) == stamp+rundir.Sum(is) {
+		if is, err := rundir.State(b.Path); err == nil && string(old) == stamp+is {
 			return b, nil
 		}
 	}
@@ -143,7 +143,11 @@ func BuildBundle(dir, out string, extra ...string) (Bundle, error) {
 		return b, err
 	}
 	b.Changed = true
-	return b, atomicfile.Write(stampPath, []byte(stamp+rundir.Sum(text.Bytes())), 0o644)
+	is, err := rundir.State(b.Path)
+	if err != nil {
+		return b, err
+	}
+	return b, atomicfile.Write(stampPath, []byte(stamp+is), 0o644)
 }
 
 func sameFile(a, b string) bool {
@@ -217,7 +221,7 @@ func bundleName(dir, out, system string, sources []string) string {
 }
 
 // stampSuffix is appended to a bundle's name for the file that says what it was
-// made of, and last what it is: its size and sum.
+// made of, and last what it is: its state when it was written.
 const stampSuffix = ".stamp"
 
 // stampOf describes the state of the sources without reading them, a line

@@ -253,14 +253,32 @@ func TestLogTail(t *testing.T) {
 	}
 }
 
-// A sum tells whole data from what a power failure has cut or emptied.
-func TestSum(t *testing.T) {
+// A file's state changes with whatever is done to it, what keeps its size and sets its
+// time back included; one that OpenFile refuses has none.
+func TestState(t *testing.T) {
 	t.Parallel()
-	if got := Sum([]byte("123456789")); got != "9 e3069283\n" { // the check value of CRC-32C
-		t.Errorf("%q", got)
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte("123456789"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if Sum([]byte("12345678\x00")) == Sum([]byte("123456789")) || Sum(nil) == Sum([]byte{0}) {
-		t.Error("damage is not noticed")
+	before, err := State(path)
+	if again, fault := State(path); err != nil || fault != nil || again != before {
+		t.Fatalf("%q, then %q: %v, %v", before, again, err, fault)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(20 * time.Millisecond) // the clock of a file system may tick so slowly
+	damage := errors.Join(os.WriteFile(path, []byte("12345678\x00"), 0o600), os.Chtimes(path, info.ModTime(), info.ModTime()))
+	if after, err := State(path); damage != nil || err != nil || after == before {
+		t.Errorf("damage is not noticed: %q, %v, %v", after, damage, err)
+	}
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if is, err := State(path); err == nil {
+		t.Errorf("others may write it: %q", is)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"os"
 	"os/user"
@@ -216,15 +215,6 @@ func Ensure(path string, content []byte, mode fs.FileMode) error {
 	}
 	return atomicfile.Write(path, content, mode)
 }
-
-// Sum is a line with the size of data and their CRC-32C (RFC 9260 appendix A), by
-// which a file is known to be whole: nobody but us can write it, but a power
-// failure can cut or empty it. SHA-256 would take ten times as long, at every run.
-func Sum(data []byte) string {
-	return fmt.Sprintf("%d %08x\n", len(data), crc32.Checksum(data, castagnoli))
-}
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Record describes a running tunnel to the runs that look for it. It is
 // readable by its user only: Secret proves to a run that the process behind

@@ -88,6 +88,22 @@ func ReadFile(path string) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
+// State is a word that changes with a file that OpenFile would open: its inode, its
+// size, and when its content and its inode were changed last. Programs cannot set the
+// latter (inode(7)), so that a file is known to be as it was written without being read.
+func State(path string) (string, error) {
+	f, err := OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return "", &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return fmt.Sprintf("%d:%d:%d:%d", st.Ino, st.Size, unix.TimespecToNsec(st.Mtim), unix.TimespecToNsec(st.Ctim)), nil
+}
+
 // open opens a file through its directory's descriptor.
 func open(path string, flag int, perm fs.FileMode) (*os.File, error) {
 	dir, err := openDir(filepath.Dir(path))

@@ -25,15 +25,18 @@ var _ = rundir.Register("java-truststore*")
 // JDK is needed.
 func JVMTrustStore(bundle string) (string, error) {
 	path := JVMTrustStorePath(bundle)
-	pem, err := rundir.ReadFile(bundle)
+	of, err := rundir.State(bundle)
 	if err != nil {
 		return "", err
 	}
-	stamp := rundir.Sum(pem)
 	if old, err := rundir.ReadFile(path + storeStampSuffix); err == nil {
-		if is, err := rundir.ReadFile(path); err == nil && string(old) == stamp+rundir.Sum(is) {
+		if is, err := rundir.State(path); err == nil && string(old) == of+" "+is {
 			return path, nil
 		}
+	}
+	pem, err := rundir.ReadFile(bundle)
+	if err != nil {
+		return "", err
 	}
 	store, err := pkcs12.Passwordless.EncodeTrustStore(ca.ParseCertificates(pem), "")
 	if err != nil {
@@ -42,11 +45,15 @@ func JVMTrustStore(bundle string) (string, error) {
 	if err := atomicfile.WriteDurably(path, store, 0o644); err != nil {
 		return "", err
 	}
-	return path, atomicfile.Write(path+storeStampSuffix, []byte(stamp+rundir.Sum(store)), 0o644)
+	is, err := rundir.State(path)
+	if err != nil {
+		return "", err
+	}
+	return path, atomicfile.Write(path+storeStampSuffix, []byte(of+" "+is), 0o644)
 }
 
 // storeStampSuffix is appended to a truststore's name for the file that has the
-// sums of the bundle that it was made of, and of itself.
+// states of the bundle that it was made of, and of itself.
 const storeStampSuffix = ".stamp"
 
 // JVMTrustStorePath is where the truststore of a bundle is, made or not: it maps

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/agentproxy/agentproxy/proxy/ca"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
@@ -152,7 +153,7 @@ func (b *overs) copyOf(path string, info fs.FileInfo, suffix string) string {
 }
 
 // hashed is how a file is named that OpenSSL finds.
-var hashed = regexp.MustCompile(`^[0-9a-f]{8}\.[0-9]+$`)
+var hashed = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{8}\.[0-9]+$`) })
 
 // directory puts a copy with our certificates over a directory of roots, if roots are
 // found there by their hash.
@@ -168,7 +169,7 @@ func (b *overs) directory(path string) {
 	copied := b.copyOf(real, info, ".d")
 	if _, err := os.Stat(copied); err != nil {
 		entries, err := os.ReadDir(real)
-		if err != nil || !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return hashed.MatchString(e.Name()) }) {
+		if err != nil || !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return hashed().MatchString(e.Name()) }) {
 			return
 		}
 		if err := b.copyDirectory(real, copied); err != nil {

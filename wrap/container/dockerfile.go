@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 )
 
@@ -29,7 +30,7 @@ type instruction struct {
 }
 
 // directive is a parser directive; those stand at the head of the file.
-var directive = regexp.MustCompile(`^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$`)
+var directive = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$`) })
 
 // directives are the names that BuildKit knows; behind another comment there are none.
 var directives = []string{"syntax", "escape", "check"}
@@ -41,7 +42,7 @@ func ParseDockerfile(text string) *Dockerfile {
 	reader := lineReader{lines: strings.SplitAfter(text, "\n"), escape: `\`}
 	for head := true; len(reader.lines) > 0; {
 		line := strings.TrimSpace(strings.TrimPrefix(reader.lines[0], "\ufeff"))
-		m := directive.FindStringSubmatch(line)
+		m := directive().FindStringSubmatch(line)
 		if head = head && m != nil && slices.Contains(directives, strings.ToLower(m[1])); head && strings.EqualFold(m[1], "escape") {
 			reader.escape = m[2]
 		}

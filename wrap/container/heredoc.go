@@ -3,6 +3,7 @@ package container
 import (
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 )
 
@@ -14,7 +15,7 @@ type heredoc struct {
 
 // heredocWord is BuildKit's rule (frontend/dockerfile/parser, reHeredoc) for one
 // whole word: "<<<" and an arithmetic shift are none.
-var heredocWord = regexp.MustCompile(`^\d*<<(-?)\s*([^<]*)$`)
+var heredocWord = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\d*<<(-?)\s*([^<]*)$`) })
 
 // heredocs returns those of an instruction's line.
 func heredocs(line string) []heredoc {
@@ -31,7 +32,7 @@ func heredocs(line string) []heredoc {
 }
 
 func parseHeredoc(word string) (heredoc, bool) {
-	m := heredocWord.FindStringSubmatch(word)
+	m := heredocWord().FindStringSubmatch(word)
 	if m == nil || m[2] == "" {
 		return heredoc{}, false
 	}
@@ -54,7 +55,9 @@ func isDocuments(line string) bool {
 
 // expansion is how a "${" goes on that BuildKit's shell reads; at any other, as
 // ${#x} and ${a[0]}, it gives the line up and sees no words.
-var expansion = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?!$-])(\}|[:+\-?#%/])`)
+var expansion = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?!$-])(\}|[:+\-?#%/])`)
+})
 
 // words divides a line as BuildKit's shell does (frontend/dockerfile/shell), raw
 // with the quotes and backslashes: blanks divide, but in quotes, behind a
@@ -112,7 +115,7 @@ func piece(text []rune, raw bool) (string, int) {
 			n++
 		}
 		return string(text[:n]), n
-	case c == '$' && next == '{' && !expansion.MatchString(string(text)):
+	case c == '$' && next == '{' && !expansion().MatchString(string(text)):
 		return "", 0
 	}
 	return string(c), 1
@@ -125,7 +128,7 @@ func isExpandable(quoted string) bool {
 		switch {
 		case quoted[i] == '\\':
 			i++
-		case strings.HasPrefix(quoted[i:], "${") && !expansion.MatchString(quoted[i:]):
+		case strings.HasPrefix(quoted[i:], "${") && !expansion().MatchString(quoted[i:]):
 			return false
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/agentproxy/agentproxy/profiles/env"
@@ -146,11 +147,13 @@ func (t *tail) Write(data []byte) (int, error) {
 
 // complaint finds lines that say what went wrong: the last of them says more than
 // the end of a stack trace, or a hint.
-var complaint = regexp.MustCompile(`(?im)^.*\b(?:\w*error|\w*exception|fail(?:ed|ure)?|cannot|could not|unable|denied|refused|not found|problem)\b.*$`)
+var complaint = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?im)^.*\b(?:\w*error|\w*exception|fail(?:ed|ure)?|cannot|could not|unable|denied|refused|not found|problem)\b.*$`)
+})
 
 // said is the line of a tool's output that tells most.
 func said(output string) string {
-	lines := complaint.FindAllString(output, -1)
+	lines := complaint().FindAllString(output, -1)
 	if len(lines) > 0 {
 		return strings.TrimSpace(lines[len(lines)-1])
 	}
