@@ -16,7 +16,7 @@ import (
 func containerArgsCommand() *command {
 	return &command{
 		name:  "container-args",
-		args:  "[flags] {docker | podman} {run | build} | buildah build | --compose <service>...",
+		args:  "[FLAG...] {docker | podman} {run | build} | buildah build | --compose SERVICE...",
 		short: "Print what a container or its build is given",
 		examples: `
   docker run $(agentproxy container-args docker run) debian curl -sS https://example.com/  # by hand what exec adds

@@ -33,7 +33,7 @@ import (
 func doctorCommand() *command {
 	return &command{
 		name:   "doctor",
-		args:   "[flags] [tool...]",
+		args:   "[FLAG...] [TOOL...]",
 		values: func(proc *process, _ []string) []string { return library(proc).Names() },
 		short:  "Try the installed tools through the tunnel",
 		examples: `
@@ -41,18 +41,17 @@ func doctorCommand() *command {
   agentproxy doctor npm git                      # these two; --json for programs
   agentproxy doctor --online                     # and the registries that they are configured for`,
 		long: `
-Each tool fetches something from a canary, an origin inside the tunnel, with what
-exec gives it. No network is needed. The table says whether it took the tunnel,
-whether it trusted the CA, and in one line what mends it. Where a tool cannot be
-run harmlessly its runtime is tried. With --online the tools that have a registry
-also ask it for something small, as they are configured.
+Each tool fetches something from a canary, an origin inside the tunnel, with what exec
+gives it. This needs no network. The table says whether the tool took the tunnel,
+whether it trusted the CA, and how to fix it. Where a tool cannot run harmlessly,
+doctor tries its runtime. With --online each tool also asks its own registry.
 
 Exit status: 0 when all work, 1 when one does not.`,
 		define: func(flags *pflag.FlagSet) action {
 			var d doctorRun
 			d.define(flags)
 			flags.BoolVar(&d.asJSON, "json", false, "print JSON")
-			flags.BoolVar(&d.online, "online", false, "also try each tool's own registry, over the network")
+			flags.BoolVar(&d.online, "online", false, "also ask each tool's own registry, over the network")
 			return func(ctx context.Context, proc *process, args []string) error {
 				d.proc = proc
 				return d.run(ctx, args)

@@ -25,39 +25,43 @@ func execCommand() *command {
 	return &command{
 		name:  "exec",
 		runs:  true,
-		args:  "[flags] -- <command> [arguments]",
+		args:  "[FLAG...] -- COMMAND [ARGUMENT...]",
 		short: "Run a command behind the tunnel",
 		examples: `
-  agentproxy exec -- pip install requests        # finds or starts the tunnel, trusts it, runs pip
-  agentproxy exec -- sh -c 'curl -sS "$URL" | jq .'  # everything that the shell starts is covered
-  agentproxy exec --isolate -- ./build.sh            # and no way around the tunnel (Linux)
-  agentproxy exec --dry-run -- pip install requests  # what would be changed for it, and why`,
+  agentproxy exec -- pip install requests            # finds or starts the tunnel, runs pip through it
+  agentproxy exec -- sh -c 'curl -sS "$URL" | jq .'  # covers everything that the shell starts
+  agentproxy exec --isolate -- ./build.sh            # leaves no way around the tunnel (Linux)
+  agentproxy exec --dry-run -- pip install requests  # what would change for it, and why`,
 		long: `
-The command gets the tunnel's address and CA in its environment, your own
-NO_PROXY and CA files merged in. Its output, exit status and death by signal come
-out unchanged. When it fails, what the tunnel saw go wrong is printed on stderr.
+The command gets the tunnel's address and CA in its environment, merged with your own
+NO_PROXY and CA files. Its output, exit status and death by signal come out unchanged.
+When it fails and the tunnel saw why, exec says so on stderr.
 
 Exit status: the command's own; 125 when agentproxy itself fails, 126 when the
 command cannot be executed, 127 when it is not found.`,
 		define: func(flags *pflag.FlagSet) action {
 			var f execFlags
 			f.define(flags)
-			flags.BoolVar(&f.dryRun, "dry-run", false, "print what would be changed for the command and why, and run nothing")
+			flags.BoolVar(&f.dryRun, "dry-run", false, "print what would change for the command and why, and run nothing; with -v all of it")
 			flags.BoolVar(&f.json, "json", false, "with --dry-run: print JSON")
-			flags.BoolVar(&f.noWatch, "no-watch", false, "become the command: no word from us when it fails")
-			flags.StringVar(&f.retry, "retry", "safe", "after a failure that a change of ours mends: `never`, safe (when the command has done nothing else), or ask")
-			flags.StringVar(&f.verdictFile, "verdict-file", "", "write why the command failed to this `file`, as JSON")
-			flags.BoolVarP(&f.verbose, "verbose", "v", false, "also say what is unclear, and all that the tunnel saw go wrong")
-			flags.StringVar(&f.capture, "capture", "", "give the command a network of its own, all of which leads into the tunnel: `auto` (the default: once more, where nothing narrower has helped), always, or never; Linux only")
-			flags.BoolVar(&f.isolate, "isolate", false, "leave the command no way past the tunnel: --capture always, without the host's loopback, sockets, signals and new privileges")
-			flags.UintSliceVar(&f.publish, "publish", nil, "with --isolate: let this machine's loopback reach the `port` that the command serves")
-			flags.BoolVar(&f.noPreload, "no-preload", false, "load no hook of ours into Node, Python, Ruby or PHP")
-			flags.BoolVar(&f.pty, "pty", false, "put a pseudo terminal before any command on a terminal, not only before tools with a profile")
-			flags.BoolVar(&f.noPty, "no-pty", false, "leave the terminal to the command: what it prints there is not read")
+			flags.BoolVar(&f.noWatch, "no-watch", false, "become the command, and say nothing when it fails")
+			flags.StringVar(&f.retry, "retry", "safe", "`WHEN` to run the command once more after a failure that we can fix: never, safe (it did nothing else yet), or ask")
+			flags.StringVar(&f.verdictFile, "verdict-file", "", "write the verdict to this `FILE`, as JSON")
+			flags.BoolVarP(&f.verbose, "verbose", "v", false, "also say what is unclear, and everything that the tunnel saw go wrong")
+			flags.StringVar(&f.capture, "capture", "", "`WHEN` to give the command a network of its own, which leads into the tunnel: auto (on the second try, if nothing narrower helps), always, or never (default: exec.capture, then auto; Linux)")
+			flags.BoolVar(&f.isolate, "isolate", false, "leave the command no way past the tunnel: --capture always, without this machine's loopback, sockets, signals and new privileges")
+			flags.UintSliceVar(&f.publish, "publish", nil, "with --isolate: let this machine's loopback reach this `PORT` of the command's; may be repeated")
+			flags.BoolVar(&f.noPreload, "no-preload", false, "load no hook into Node, Python, Ruby or PHP")
+			flags.BoolVar(&f.pty, "pty", false, "give any command a pseudo terminal, not only tools with a profile")
+			flags.BoolVar(&f.noPty, "no-pty", false, "leave the terminal to the command, and do not read what it prints there")
 			return func(ctx context.Context, proc *process, args []string) error { return runExec(ctx, proc, f, args) }
 		},
+		flagValues: map[string]func(*process) []string{"retry": values(retries...), "capture": values(config.Captures...)},
 	}
 }
+
+// retries are the values of --retry.
+var retries = []string{"never", "safe", "ask"}
 
 type execFlags struct {
 	tunnelFlags
@@ -70,7 +74,7 @@ func (f *execFlags) check(argv []string) error {
 	switch {
 	case len(argv) == 0:
 		return hint(errors.New("exec needs a command"), "agentproxy exec -- curl -sS https://example.com/")
-	case !slices.Contains([]string{"never", "safe", "ask"}, f.retry):
+	case !slices.Contains(retries, f.retry):
 		return hint(fmt.Errorf("--retry is never, safe or ask, not %q", f.retry), "agentproxy exec --retry never -- %s", argv[0])
 	case f.pty && f.noPty:
 		return hint(errors.New("--pty and --no-pty exclude each other"), "agentproxy exec --help")

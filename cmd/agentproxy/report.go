@@ -30,7 +30,6 @@ import (
 func reportCommand() *command {
 	return &command{
 		name:  "report",
-		args:  "[flags]",
 		short: "Write down what an administrator needs to know",
 		examples: `
   agentproxy report > report.md                  # what failed, why, and what is in force; nothing secret

@@ -30,7 +30,7 @@ func serveCommand() *command {
 		define: func(flags *pflag.FlagSet) action {
 			var t tunnelFlags
 			t.define(flags)
-			port := flags.Int("port", 0, "listen on this `port` of 127.0.0.1 (default: front.port, or a free one)")
+			port := flags.Int("port", 0, "listen on this `PORT` of 127.0.0.1 (default: front.port, or a free one)")
 			return func(ctx context.Context, proc *process, args []string) error {
 				if err := noArgs("serve", args); err != nil {
 					return err
@@ -104,8 +104,8 @@ and are read from the environment. Without --tls they cross the network readable
 		define: func(flags *pflag.FlagSet) action {
 			var t tunnelFlags
 			t.define(flags)
-			listen := flags.String("listen", "", "`address:port` to listen at (required)")
-			name := flags.String("tls", "", "speak TLS to clients, with a certificate for this host `name`")
+			listen := flags.String("listen", "", "`ADDRESS:PORT` to listen at (required)")
+			name := flags.String("tls", "", "speak TLS to clients, with a certificate for this host `NAME`")
 			return func(ctx context.Context, proc *process, args []string) error {
 				if err := noArgs("egress", args); err != nil {
 					return err

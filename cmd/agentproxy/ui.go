@@ -88,11 +88,25 @@ func (p *progress) end() {
 	}
 }
 
-// palette colours on terminals, and never with NO_COLOR (no-color.org).
+// palette colours on terminals.
 type palette struct{ on bool }
 
+// palette follows, in this order, NO_COLOR (no-color.org), FORCE_COLOR (force-color.org),
+// CLICOLOR_FORCE and CLICOLOR (bixense.com/clicolors), and whether there is a terminal.
 func (p *process) palette() palette {
-	return palette{isTerminal(p.Out) && p.Getenv("NO_COLOR") == "" && p.Getenv("TERM") != "dumb"}
+	forced := func(name string) bool {
+		value := p.Getenv(name)
+		return value != "" && value != "0" && value != "false"
+	}
+	switch {
+	case p.Getenv("NO_COLOR") != "":
+		return palette{false}
+	case forced("FORCE_COLOR"), forced("CLICOLOR_FORCE"):
+		return palette{true}
+	case p.Getenv("CLICOLOR") == "0", p.Getenv("FORCE_COLOR") == "0", p.Getenv("TERM") == "dumb":
+		return palette{false}
+	}
+	return palette{isTerminal(p.Out)}
 }
 
 func (p palette) good(s string) string { return p.paint("32", s) }
