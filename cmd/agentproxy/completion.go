@@ -74,9 +74,7 @@ func completeCommand() *command {
 }
 
 func complete(proc *process, words []string) {
-	if len(words) == 0 {
-		words = []string{""}
-	}
+	words = withoutEquals(words)
 	last := words[len(words)-1]
 	offer := func(word, description string) {
 		if strings.HasPrefix(word, last) {
@@ -94,6 +92,22 @@ func complete(proc *process, words []string) {
 	if c := named(commands(), words[0]); c != nil && !c.hidden {
 		c.complete(proc, words[1:], offer)
 	}
+}
+
+// withoutEquals makes one of how shells hand over "--flag=value": bash as three words.
+func withoutEquals(words []string) (list []string) {
+	for i, word := range words {
+		switch {
+		case word != "=" || i == 0 || !strings.HasPrefix(words[i-1], "--"):
+			list = append(list, word)
+		case i == len(words)-1: // the value is to be begun
+			list = append(list, "")
+		}
+	}
+	if list == nil {
+		list = []string{""}
+	}
+	return list
 }
 
 // complete offers the command's verbs, flags and values, and those of its flags. Where

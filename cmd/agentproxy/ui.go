@@ -8,7 +8,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"strings"
 	"sync"
+
+	"golang.org/x/term"
 )
 
 // hintedError is an error with the next command to type.
@@ -86,6 +91,35 @@ func (p *progress) end() {
 	if p.shown {
 		fmt.Fprint(p.proc.Err, "\r\x1b[K")
 	}
+}
+
+// narrow is our output, on a terminal with its lines cut at the width.
+func narrow(proc *process) io.Writer {
+	if f, ok := proc.Out.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			return &lineCutter{proc.Out, width}
+		}
+	}
+	return proc.Out
+}
+
+// lineCutter cuts lines; each write is of whole ones.
+type lineCutter struct {
+	w     io.Writer
+	width int
+}
+
+func (c *lineCutter) Write(p []byte) (int, error) {
+	for line := range strings.Lines(string(p)) {
+		text := []rune(strings.TrimSuffix(line, "\n"))
+		if len(text) > c.width {
+			line = string(text[:c.width-1]) + "…\n"
+		}
+		if _, err := io.WriteString(c.w, line); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
 }
 
 // palette colours on terminals.
