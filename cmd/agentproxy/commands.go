@@ -177,7 +177,7 @@ func (c *command) withoutVerb(proc *process, args []string) error {
 		return hint(fmt.Errorf("%s stands before %s, where no flag goes", args[0], either), "agentproxy %s --help", c.name)
 	}
 	err := fmt.Errorf("%s has no %q; it has %s", c.name, args[0], either)
-	if near := nearest(args[0], offered(c.verbs)); near != "" {
+	if near := config.Nearest(args[0], offered(c.verbs)); near != "" {
 		err = fmt.Errorf("%s has no %q, did you mean %s?", c.name, args[0], near)
 	}
 	return hint(err, "agentproxy %s --help", c.name)
@@ -190,7 +190,7 @@ func (c *command) usageError(flags *pflag.FlagSet, err error) error {
 		err = fmt.Errorf("%s takes no --%s", c.name, name)
 		var all []string
 		flags.VisitAll(func(f *pflag.Flag) { all = append(all, f.Name) })
-		if near := nearest(name, all); near != "" {
+		if near := config.Nearest(name, all); near != "" {
 			err = fmt.Errorf("%w, did you mean --%s?", err, near)
 		}
 	}
@@ -318,7 +318,7 @@ func unknownCommand(args []string, all []*command) error {
 	if strings.HasPrefix(name, "-") {
 		return hint(fmt.Errorf("%s stands before the command, where no flag goes", name), "agentproxy --help")
 	}
-	best := nearest(name, offered(all))
+	best := config.Nearest(name, offered(all))
 	switch {
 	case best != "":
 		return hint(fmt.Errorf("%w, did you mean %s?", err, best), "agentproxy %s --help", best)
@@ -336,37 +336,4 @@ func offered(list []*command) (names []string) {
 		}
 	}
 	return names
-}
-
-// nearest is the name that was probably meant, "" for none. A longer word may have
-// more slips in it: one in three letters at most.
-func nearest(word string, names []string) string {
-	best, distance := "", max(2, len(word)/3+1)
-	for _, name := range names {
-		if d := editDistance(word, name); d < distance {
-			best, distance = name, d
-		}
-	}
-	return best
-}
-
-// editDistance is Levenshtein's.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

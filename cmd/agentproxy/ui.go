@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/agentproxy/agentproxy/proxy/config"
 	"golang.org/x/term"
 )
 
@@ -37,6 +38,11 @@ func complain(proc *process, err error) int {
 		return exitStatus(err) // all has been said
 	}
 	proc.say("%s", err)
+	if problem := new(config.Problem); errors.As(err, &problem) {
+		for _, line := range problem.Detail() {
+			proc.say("%s", line)
+		}
+	}
 	var h *hintedError
 	if errors.As(err, &h) {
 		proc.say("try: %s", h.hint)
