@@ -84,6 +84,7 @@ func commands() []*command {
 		passOnCommand(),
 		hookedCommand(),
 		completeCommand(),
+		manualCommand(),
 	}
 }
 

@@ -37,9 +37,9 @@ func doctorCommand() *command {
 		values: func(proc *process, _ []string) []string { return library(proc).Names() },
 		short:  "Try the installed tools through the tunnel",
 		examples: `
-  agentproxy doctor                              # every installed tool that there is a trial for
+  agentproxy doctor                              # every installed tool that has a trial
   agentproxy doctor npm git                      # these two; --json for programs
-  agentproxy doctor --online                     # and the registries that they are configured for`,
+  agentproxy doctor --online                     # and the tools' own registries`,
 		long: `
 Each tool fetches something from a canary, an origin inside the tunnel, with what exec
 gives it. This needs no network. The table says whether the tool took the tunnel,
@@ -211,7 +211,7 @@ func installed(proc *process, names []string) ([]candidate, error) {
 			}
 		}
 		if len(list) == 0 {
-			return nil, hint(errors.New("none of the tools that there is a trial for is installed"), "agentproxy profile list")
+			return nil, hint(errors.New("no installed tool has a trial"), "agentproxy profile list")
 		}
 		return list, nil
 	}

@@ -22,13 +22,17 @@ Commands:
 `
 
 const usageEnd = `
-Run "agentproxy COMMAND --help" for examples and flags.
+Run "agentproxy COMMAND --help" for examples and flags,
+"agentproxy help TOPIC" for more:
 `
 
 func printUsage(w io.Writer) {
 	io.WriteString(w, usage)
 	printList(w, commands())
 	io.WriteString(w, usageEnd)
+	for _, t := range topics() {
+		fmt.Fprintf(w, "  %-14s %s\n", t.name, t.short)
+	}
 }
 
 // printList is a line for each command of a list.
@@ -42,6 +46,12 @@ func printList(w io.Writer, list []*command) {
 
 // printTopic prints the help of the command that the words name.
 func printTopic(proc *process, words []string) error {
+	for _, t := range topics() {
+		if len(words) == 1 && words[0] == t.name {
+			_, err := io.WriteString(proc.Out, t.text)
+			return err
+		}
+	}
 	c, list := (*command)(nil), commands()
 	for i, word := range words {
 		next := named(list, word)

@@ -166,13 +166,13 @@ func TestNoProxyIsOne(t *testing.T) {
 	}
 }
 
-// TestDependencies holds every direct dependency to its line in the README.
+// TestDependencies holds every direct dependency to its line in CONTRIBUTING.
 func TestDependencies(t *testing.T) {
 	mod, err := os.ReadFile("../../go.mod")
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme, err := os.ReadFile("../../README.md")
+	readme, err := os.ReadFile("../../.github/CONTRIBUTING.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestDependencies(t *testing.T) {
 			continue // indirect ones have a comment behind them
 		}
 		if !strings.Contains(string(readme), "`"+fields[0]+"`") {
-			t.Errorf("README.md does not say what %s is for", fields[0])
+			t.Errorf("CONTRIBUTING.md does not say what %s is for", fields[0])
 		}
 	}
 }

@@ -26,7 +26,7 @@ func serveCommand() *command {
 		examples: `
   agentproxy serve --port 3128                   # until interrupted; exec finds it
   agentproxy serve --config ./ci.toml            # with the policy of this file`,
-		long: "Logs to stderr as JSON lines and never leaves for idleness. SIGTERM and SIGINT end it.",
+		long: "serve logs to stderr as JSON lines and never leaves when idle. SIGTERM and SIGINT end it.",
 		define: func(flags *pflag.FlagSet) action {
 			var t tunnelFlags
 			t.define(flags)
@@ -98,9 +98,9 @@ func egressCommand() *command {
   AGENTPROXY_EGRESS_CREDENTIALS=ci:s3cret agentproxy egress --listen 10.0.0.5:3128
   AGENTPROXY_EGRESS_CREDENTIALS=ci:s3cret agentproxy egress --listen :3128 --tls egress.internal  # an https:// proxy`,
 		long: `
-Clients set egress.upstream = "http://ci:s3cret@10.0.0.5:3128" and name a copy of
-this machine's agent-proxy-ca.crt in egress.extra_roots. Credentials are required
-and are read from the environment. Without --tls they cross the network readable.`,
+Clients set egress.upstream = "http://ci:s3cret@10.0.0.5:3128", and name a copy of this
+machine's agent-proxy-ca.crt in egress.extra_roots. egress requires credentials and
+reads them from the environment. Without --tls they cross the network in clear text.`,
 		define: func(flags *pflag.FlagSet) action {
 			var t tunnelFlags
 			t.define(flags)

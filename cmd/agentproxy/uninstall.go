@@ -28,9 +28,9 @@ func uninstallCommand() *command {
   agentproxy uninstall                                         # shows that, asks, and does it
   agentproxy uninstall --yes && rm "$(command -v agentproxy)"  # without a question, and the program too`,
 		long: `
-In this order: the CA leaves every store, the hooks leave the shells' rc files and the
-agents' settings, the tunnels stop, and the state directory goes with the CA's key.
-When a step fails (a store may want root) nothing after it is done. Your configuration
+This takes the CA out of every store, and the hooks out of the shells' rc files and the
+agents' settings. It then stops the tunnels and removes the state directory with the
+CA's key. When a step fails (a store may want root), nothing after it is done. Your configuration
 and profiles stay. Directories that are empty then go, too.`,
 		define: func(flags *pflag.FlagSet) action {
 			dryRun := flags.Bool("dry-run", false, "print what would be undone, and change nothing")

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/pelletier/go-toml/v2"
 )
 
 func TestParse(t *testing.T) {
@@ -167,4 +170,23 @@ func FuzzProblem(f *testing.F) {
 			problem.Detail()
 		}
 	})
+}
+
+// The manual's file is one that is taken, and has every key.
+func TestManual(t *testing.T) {
+	_, text, _ := strings.Cut(Manual, "```toml\n")
+	text, _, _ = strings.Cut(text, "```")
+	var c Config
+	if err := toml.NewDecoder(strings.NewReader(text)).DisallowUnknownFields().Decode(&c); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range keysOf(reflect.TypeFor[Config]()) {
+		in, _ := fieldOf(reflect.TypeFor[Config](), table)
+		_, section, _ := strings.Cut(text, "["+table+"]")
+		for _, key := range keysOf(in) {
+			if !strings.Contains(section, "\n"+key+" = ") && !strings.Contains(text, "["+table+"."+key+"]") {
+				t.Errorf("%s.%s is not in the manual", table, key)
+			}
+		}
+	}
 }
