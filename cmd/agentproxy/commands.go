@@ -198,8 +198,9 @@ func (c *command) usageError(flags *pflag.FlagSet, err error) error {
 	return hint(err, "agentproxy %s --help", c.name)
 }
 
-// version is set by the linker for releases.
-var version = ""
+// version, commit and date are set by the linker for releases, which are the same
+// bytes wherever they are built: what Go adds by itself is left out of them.
+var version, commit, date string
 
 // buildVersion is the release, or the module's version, or "devel".
 func buildVersion() string {
@@ -225,7 +226,7 @@ type build struct {
 }
 
 func thisBuild() build {
-	b := build{Version: buildVersion(), Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
+	b := build{Version: buildVersion(), Commit: commit, Date: date, Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b

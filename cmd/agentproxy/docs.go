@@ -119,9 +119,9 @@ func manualOf(c *command) string {
 	manualOptions(&b, c)
 	fmt.Fprintf(&b, "# EXAMPLES\n\n```\n%s```\n\n", outdented(alignedExamples(c.examples)))
 	for _, v := range c.verbs {
-		fmt.Fprintf(&b, "# %s\n\n`%s`\n\n%s.\n%s\n", strings.ToUpper(v.name), v.synopsis(), v.short, prose(v.long))
+		fmt.Fprintf(&b, "# %s\n\n`%s`\n\n%s.\n%s\n```\n%s```\n\n", strings.ToUpper(v.name), v.synopsis(), v.short, prose(v.long),
+			outdented(alignedExamples(v.examples)))
 		manualOptions(&b, v)
-		fmt.Fprintf(&b, "```\n%s```\n\n", outdented(alignedExamples(v.examples)))
 	}
 	b.WriteString("# SEE ALSO\n\nagentproxy(1)\n")
 	return b.String()

@@ -67,6 +67,7 @@ var layers = map[string][]string{
 	"proxy/attach":          {"proxy/capture/sockets", "proxy/atomicfile", "proxy/ca", "proxy/config", "proxy/contract", "proxy/peer", "proxy/policy", "proxy/rundir", "proxy/status"},
 	"proxy/proxytest":       {"proxy/..."},
 	"proxy/proxytest/tcp":   {},
+	".ci/package":           {},
 	"testdata/bench":        {"proxy/proxytest/..."},
 	"testdata/dockerfiles":  {},
 	"testdata/lyingorigin":  {"proxy/proxytest/..."},
