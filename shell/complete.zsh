@@ -1,7 +1,7 @@
-# Completion for zsh.
+# Completion for zsh. It runs under the options that compsys sets: no "emulate" here,
+# which would undo them.
 
 function __agentproxy_complete {
-	builtin emulate -L zsh
 	builtin local line end
 	builtin local -a candidates
 	# Behind exec's "--" stands another command line.

@@ -1,5 +1,5 @@
 // Shell commands of OpenCode run through agentproxy, as long as its script is there.
-// Put this into ~/.config/opencode/plugin/agentproxy.js.
+// This file belongs in ~/.config/opencode/plugins; "agentproxy hook" puts it there and takes it out.
 import { existsSync } from "node:fs";
 
 const prefix = "'" + script.replaceAll("'", "'\\''") + "' ";

@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 )
@@ -21,6 +22,11 @@ func AgentShell(exe string) string {
 // script.
 func OpenCodePlugin(script string) string {
 	return "const script = " + quoteJS(script) + ";\n" + text("opencode.js")
+}
+
+// IsOpenCodePlugin reports whether a text is such a plugin.
+func IsOpenCodePlugin(text []byte) bool {
+	return bytes.HasPrefix(text, []byte("const script = ")) && bytes.Contains(text, []byte("export const Agentproxy ="))
 }
 
 // quoteJS is right as a JSON string is one of JavaScript's (ECMA-262, since 2019).

@@ -35,11 +35,11 @@ func FuzzBlock(f *testing.F) {
 		if bytes.Contains(old, []byte("agentproxy hook")) {
 			return
 		}
-		first := insertBlock(old, "one")
-		if again := insertBlock(first, "one"); !bytes.Equal(again, first) {
+		first := InsertBlock(old, "one")
+		if again := InsertBlock(first, "one"); !bytes.Equal(again, first) {
 			t.Errorf("inserted twice: %q", again)
 		}
-		if got := removeBlock(insertBlock(first, "another")); !bytes.Equal(got, old) {
+		if got := RemoveBlock(InsertBlock(first, "another")); !bytes.Equal(got, old) {
 			t.Errorf("after removal: %q, was %q", got, old)
 		}
 	})
@@ -48,12 +48,12 @@ func FuzzBlock(f *testing.F) {
 // What the user adds behind the block stays, a block without its end is left
 // alone, a link to nowhere is not replaced by a file.
 func TestBlockAmongOthers(t *testing.T) {
-	text := append(insertBlock([]byte("a"), "line"), "b\n"...)
-	if got := removeBlock(text); string(got) != "a\nb\n" {
+	text := append(InsertBlock([]byte("a"), "line"), "b\n"...)
+	if got := RemoveBlock(text); string(got) != "a\nb\n" {
 		t.Errorf("got %q", got)
 	}
 	open := []byte("a\n" + blockBegin + "line\nb\n")
-	if got := removeBlock(open); !bytes.Equal(got, open) {
+	if got := RemoveBlock(open); !bytes.Equal(got, open) {
 		t.Errorf("got %q", got)
 	}
 	link := filepath.Join(t.TempDir(), "rc")

@@ -20,52 +20,94 @@ import (
 
 func caCommand() *command {
 	return &command{
-		name:   "ca",
-		args:   "show | rotate | lint [file | host] | adopt <file | host>",
-		values: firstWords("show", "rotate", "lint", "adopt"),
-		short:  "Show the CA, replace it, say what is wrong with one, or adopt another's",
+		name:  "ca",
+		short: "Show the CA, replace it, check one, or adopt your organisation's",
 		examples: `
-  agentproxy ca show                             # subject, fingerprint, validity, path; --pem prints the certificate
-  agentproxy ca lint ./corp-root.pem             # what is wrong with it, and which clients refuse it
-  agentproxy ca lint api.example                 # the same of what signs for that host, through the tunnel
-  agentproxy ca adopt ./corp-root.pem            # trust your organisation's proxy: in every bundle from now on
-  agentproxy ca rotate                           # a new CA, in every store that the old one was installed in`,
-		long: `
-rotate stops your tunnels: commands that run behind one lose their connections,
-and trust the new CA when they are started again. The old CA stays beside the new
-one until all stores have the new one. lint without a file looks at your own CA;
-its exit status is 1 when a client refuses what it found.
-
-adopt puts an authority into the roots of all commands, as egress.extra_roots does.
-Named by a host, it is the one that signs what the host presents through the tunnel;
-compare its fingerprint first, or give the right one with --sha256.`,
-		define: func(flags *pflag.FlagSet) action {
-			asPEM := flags.Bool("pem", false, "with show: print the certificate")
-			asJSON := flags.Bool("json", false, "with show and lint: print JSON")
-			fingerprint := flags.String("sha256", "", "with adopt: its fingerprint in `hex`, 16 digits of it at least; asks otherwise")
-			of := verbFlags{"show": {"pem", "json"}, "lint": {"json"}, "rotate": nil, "adopt": {"sha256"}}
-			return func(ctx context.Context, proc *process, args []string) error {
-				if len(args) > 0 {
-					if err := of.check("ca", args[0], flags); err != nil {
-						return err
+  agentproxy ca show                    # subject, fingerprint, validity, path
+  agentproxy ca lint api.example        # what is wrong with the CA that signs for that host
+  agentproxy ca adopt ./corp-root.pem   # trust your organisation's proxy: in every bundle from now on`,
+		verbs: []*command{
+			{
+				name:  "ca show",
+				short: "Show the CA",
+				examples: `
+  agentproxy ca show                 # subject, fingerprint, validity, path
+  agentproxy ca show --pem >ca.pem   # the certificate`,
+				define: func(flags *pflag.FlagSet) action {
+					asPEM := flags.Bool("pem", false, "print the certificate")
+					asJSON := flags.Bool("json", false, "print JSON")
+					return func(_ context.Context, proc *process, args []string) error {
+						if err := noArgs("ca show", args); err != nil {
+							return err
+						}
+						if *asPEM && *asJSON {
+							return hint(errors.New("--pem and --json exclude each other"), "agentproxy ca show --pem")
+						}
+						return showCA(proc, *asPEM, *asJSON)
 					}
-				}
-				switch {
-				case *asPEM && *asJSON:
-					return hint(errors.New("--pem and --json exclude each other"), "agentproxy ca show --pem")
-				case len(args) == 1 && args[0] == "show":
-					return showCA(proc, *asPEM, *asJSON)
-				case len(args) == 1 && args[0] == "rotate":
-					return rotateCA(ctx, proc)
-				case len(args) == 1 && args[0] == "lint":
-					return lintCA(proc, "", *asJSON)
-				case len(args) == 2 && args[0] == "lint":
-					return lintOne(ctx, proc, args[1], *asJSON)
-				case len(args) == 2 && args[0] == "adopt":
-					return adoptCA(ctx, proc, args[1], *fingerprint)
-				}
-				return hint(errors.New("ca needs show, rotate, lint [file | host] or adopt <file | host>"), "agentproxy ca --help")
-			}
+				},
+			},
+			{
+				name:  "ca lint",
+				args:  "[FLAG...] [FILE | HOST]",
+				short: "Check a CA, and say which clients refuse it",
+				examples: `
+  agentproxy ca lint                   # your own CA
+  agentproxy ca lint ./corp-root.pem   # one in a file
+  agentproxy ca lint api.example       # the one that signs for that host, through the tunnel`,
+				long: "The exit status is 1 when a client refuses what it found.",
+				define: func(flags *pflag.FlagSet) action {
+					asJSON := flags.Bool("json", false, "print JSON")
+					return func(ctx context.Context, proc *process, args []string) error {
+						switch len(args) {
+						case 0:
+							return lintCA(proc, "", *asJSON)
+						case 1:
+							return lintOne(ctx, proc, args[0], *asJSON)
+						}
+						return hint(fmt.Errorf("ca lint takes one file or host, not %d", len(args)), "agentproxy ca lint %s", args[0])
+					}
+				},
+			},
+			{
+				name:  "ca adopt",
+				args:  "[FLAG...] {FILE | HOST}",
+				short: "Trust another CA in every bundle",
+				examples: `
+  agentproxy ca adopt ./corp-root.pem   # your organisation's proxy
+  agentproxy ca adopt api.example       # the CA that signs for that host; asks after showing its fingerprint`,
+				long: `
+The CA joins the roots of all commands, as egress.extra_roots does. Compare the
+fingerprint of a host's CA first, or give the right one with --sha256.`,
+				define: func(flags *pflag.FlagSet) action {
+					fingerprint := flags.String("sha256", "", "the CA's fingerprint in `HEX`, at least its first 16 digits; without it adopt asks")
+					return func(ctx context.Context, proc *process, args []string) error {
+						if len(args) != 1 {
+							return hint(errors.New("ca adopt needs one file or host"), "agentproxy ca adopt --help")
+						}
+						return adoptCA(ctx, proc, args[0], *fingerprint)
+					}
+				},
+			},
+			{
+				name:  "ca rotate",
+				short: "Replace the CA, in every store that has the old one",
+				examples: `
+  agentproxy ca rotate                               # a new CA
+  agentproxy ca rotate && agentproxy trust status    # and how the stores stand then`,
+				long: `
+This stops your tunnels. Commands that run behind one lose their connections. The old
+CA stays beside the new one until every store has the new one.`,
+				destroys: true,
+				define: func(*pflag.FlagSet) action {
+					return func(ctx context.Context, proc *process, args []string) error {
+						if err := noArgs("ca rotate", args); err != nil {
+							return err
+						}
+						return rotateCA(ctx, proc)
+					}
+				},
+			},
 		},
 	}
 }

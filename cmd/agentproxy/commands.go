@@ -18,29 +18,38 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// command is one row of the table of commands.
+// command is one row of the table of commands, or a verb of one.
 type command struct {
+	// name is what stands behind "agentproxy"; a verb's has two words.
 	name string
-	// args follows the name in the usage line.
+	// args follows the name in the usage line, with placeholders in capitals.
 	args string
 	// short is one line that begins with a verb.
 	short string
 	// examples come first in the help; each line is a real invocation and,
-	// behind "#", its effect.
+	// behind "  # ", its effect.
 	examples string
 	// long is what else there is to know.
 	long string
-	// define declares the flags and returns what runs once they are parsed.
+	// define declares the flags and returns what runs once they are parsed; nil for
+	// a command that its verbs alone make.
 	define func(*pflag.FlagSet) action
+	// verbs are commands below this one, each with flags and help of its own.
+	verbs []*command
 	// values are what may stand behind these words, which have no flags among
-	// them; nil for nothing of ours. It serves completion.
-	values func(proc *process, words []string) []string
-	hidden bool
+	// them; nil for nothing of ours. flagValues are those of flags, by name. Both
+	// serve completion.
+	values     func(proc *process, words []string) []string
+	flagValues map[string]func(*process) []string
+	hidden     bool
 	// destroys is true for what takes something away: nobody is led to it by a slip.
 	destroys bool
 	// runs is true when the arguments are a command line: its flags are not ours.
 	runs bool
 }
+
+// word is the last word of the name.
+func (c *command) word() string { return c.name[strings.LastIndexByte(c.name, ' ')+1:] }
 
 // action runs a command. Its error becomes one line and an exit status.
 type action func(ctx context.Context, proc *process, args []string) error
@@ -76,6 +85,7 @@ func commands() []*command {
 		passOnCommand(),
 		hookedCommand(),
 		completeCommand(),
+		manualCommand(),
 	}
 }
 
@@ -98,40 +108,100 @@ func dispatch(proc *process, args []string) int {
 		args[0] = "version"
 	}
 	if args[0] == "help" {
-		args = []string{args[1], "--help"}
+		return complain(proc, printTopic(proc, args[1:]))
 	}
 	all := commands()
-	i := slices.IndexFunc(all, func(c *command) bool { return c.name == args[0] })
-	if i < 0 {
-		return complain(proc, unknownCommand(args, all))
+	if c := named(all, args[0]); c != nil {
+		return complain(proc, c.run(proc, args[1:]))
 	}
-	return complain(proc, all[i].run(proc, args[1:]))
+	return complain(proc, unknownCommand(args, all))
 }
 
-func (c *command) run(proc *process, args []string) error {
+// named returns the command whose last word this is, nil for none.
+func named(list []*command, word string) *command {
+	if i := slices.IndexFunc(list, func(c *command) bool { return c.word() == word }); i >= 0 {
+		return list[i]
+	}
+	return nil
+}
+
+// flags is the command's own set of flags, and what runs once they are parsed.
+func (c *command) flags() (*pflag.FlagSet, action) {
 	flags := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
 	flags.SetInterspersed(!c.runs)
 	flags.SetOutput(io.Discard)
 	flags.Usage = func() {}
 	flags.SortFlags = false
-	act := c.define(flags)
+	if c.define == nil {
+		return flags, nil
+	}
+	return flags, c.define(flags)
+}
+
+func (c *command) run(proc *process, args []string) error {
+	if len(args) > 0 {
+		if verb := named(c.verbs, args[0]); verb != nil {
+			return verb.run(proc, args[1:])
+		}
+	}
+	flags, act := c.flags()
+	if act == nil {
+		return c.withoutVerb(proc, args)
+	}
 	err := flags.Parse(args)
 	if errors.Is(err, pflag.ErrHelp) {
-		printHelp(proc.Out, c, flags)
+		printHelp(proc.Out, c)
 		return nil
 	}
 	if err != nil {
-		return usageError(c, err)
+		return c.usageError(flags, err)
+	}
+	if rest := flags.Args(); len(rest) > 0 && named(c.verbs, rest[0]) != nil {
+		return hint(fmt.Errorf("flags of %s %s go behind it", c.name, rest[0]), "agentproxy %s %s --help", c.name, rest[0])
 	}
 	return act(context.Background(), proc, flags.Args())
 }
 
-func usageError(c *command, err error) error {
+// withoutVerb answers a command that is nothing without one of its verbs.
+func (c *command) withoutVerb(proc *process, args []string) error {
+	var words []string
+	for _, v := range c.verbs {
+		words = append(words, v.word())
+	}
+	either := strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+	switch {
+	case len(args) == 0:
+		return hint(fmt.Errorf("%s needs %s", c.name, either), "agentproxy %s --help", c.name)
+	case args[0] == "-h" || args[0] == "--help":
+		printHelp(proc.Out, c)
+		return nil
+	case strings.HasPrefix(args[0], "-"):
+		return hint(fmt.Errorf("%s stands before %s, where no flag goes", args[0], either), "agentproxy %s --help", c.name)
+	}
+	err := fmt.Errorf("%s has no %q; it has %s", c.name, args[0], either)
+	if near := config.Nearest(args[0], offered(c.verbs)); near != "" {
+		err = fmt.Errorf("%s has no %q, did you mean %s?", c.name, args[0], near)
+	}
 	return hint(err, "agentproxy %s --help", c.name)
 }
 
-// version is set by the linker for releases.
-var version = ""
+// usageError says what is wrong with flags, and which one may have been meant.
+func (c *command) usageError(flags *pflag.FlagSet, err error) error {
+	if unknown := new(pflag.NotExistError); errors.As(err, &unknown) && len(unknown.GetSpecifiedName()) > 1 {
+		name := unknown.GetSpecifiedName()
+		err = fmt.Errorf("%s takes no --%s", c.name, name)
+		var all []string
+		flags.VisitAll(func(f *pflag.Flag) { all = append(all, f.Name) })
+		if near := config.Nearest(name, all); near != "" {
+			err = fmt.Errorf("%w, did you mean --%s?", err, near)
+		}
+	}
+	return hint(err, "agentproxy %s --help", c.name)
+}
+
+// version, commit and date are set by the linker for releases, which are the same
+// bytes wherever they are built: what Go adds by itself is left out of them.
+var version, commit, date string
 
 // buildVersion is the release, or the module's version, or "devel".
 func buildVersion() string {
@@ -157,7 +227,7 @@ type build struct {
 }
 
 func thisBuild() build {
-	b := build{Version: buildVersion(), Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
+	b := build{Version: buildVersion(), Commit: commit, Date: date, Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
@@ -179,7 +249,7 @@ func thisBuild() build {
 type tunnelFlags struct{ config string }
 
 func (f *tunnelFlags) define(flags *pflag.FlagSet) {
-	flags.StringVar(&f.config, "config", "", "read this configuration `file` (default: $AGENTPROXY_CONFIG, then $XDG_CONFIG_HOME/agentproxy/config.toml)")
+	flags.StringVar(&f.config, "config", "", "read this configuration `FILE` (default: $AGENTPROXY_CONFIG, then $XDG_CONFIG_HOME/agentproxy/config.toml)")
 }
 
 // options reads the configuration and says which tunnel is wanted.
@@ -211,26 +281,22 @@ func attached(ctx context.Context, proc *process, options attach.Options) (*atta
 	return tunnel, nil
 }
 
-// verbFlags are the flags that each verb of a command takes. A flag that says
-// nothing there is refused: "trust remove --dry-run" once removed.
-type verbFlags map[string][]string
-
-func (v verbFlags) check(command, verb string, flags *pflag.FlagSet) (err error) {
-	allowed, known := v[verb]
-	flags.Visit(func(f *pflag.Flag) {
-		if known && err == nil && !slices.Contains(allowed, f.Name) {
-			err = hint(fmt.Errorf("%s %s takes no --%s", command, verb, f.Name), "agentproxy %s --help", command)
-		}
-	})
-	return err
-}
-
 // noArgs refuses arguments of a command that takes none.
 func noArgs(c string, args []string) error {
 	if len(args) > 0 {
 		return hint(fmt.Errorf("%s takes no argument %q", c, args[0]), "agentproxy %s --help", c)
 	}
 	return nil
+}
+
+// oneArg is the action of a command with one argument and no flags.
+func oneArg(c, what, try string, act func(*process, string) error) action {
+	return func(_ context.Context, proc *process, args []string) error {
+		if len(args) != 1 {
+			return hint(fmt.Errorf("%s needs %s", c, what), "%s", try)
+		}
+		return act(proc, args[0])
+	}
 }
 
 // exitStatus maps an error to our exit status.
@@ -255,12 +321,7 @@ func unknownCommand(args []string, all []*command) error {
 	if strings.HasPrefix(name, "-") {
 		return hint(fmt.Errorf("%s stands before the command, where no flag goes", name), "agentproxy --help")
 	}
-	best, distance := "", max(2, len(name)/3+1)
-	for _, c := range all {
-		if d := editDistance(name, c.name); d < distance && !c.hidden && !c.destroys {
-			best, distance = c.name, d
-		}
-	}
+	best := config.Nearest(name, offered(all))
 	switch {
 	case best != "":
 		return hint(fmt.Errorf("%w, did you mean %s?", err, best), "agentproxy %s --help", best)
@@ -270,59 +331,12 @@ func unknownCommand(args []string, all []*command) error {
 	return hint(err, "agentproxy --help")
 }
 
-// editDistance is Levenshtein's.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+// offered are the commands that a slip may lead to.
+func offered(list []*command) (names []string) {
+	for _, c := range list {
+		if !c.hidden && !c.destroys {
+			names = append(names, c.word())
 		}
 	}
-	return row[len(b)]
-}
-
-const usage = `agentproxy runs commands behind a TLS-re-terminating proxy so that their HTTPS works.
-
-  agentproxy exec -- npm install          # through the tunnel, trusted, with npm's own exit status
-  agentproxy exec -- git clone https://…  # the same for git, or for anything else
-  agentproxy status                       # what the tunnel does and what failed lately
-
-Usage:
-  agentproxy <command> [flags]
-
-Commands:
-`
-
-const usageEnd = `
-Run "agentproxy <command> --help" for examples and flags.
-`
-
-func printUsage(w io.Writer) {
-	io.WriteString(w, usage)
-	for _, c := range commands() {
-		if !c.hidden {
-			fmt.Fprintf(w, "  %-14s %s\n", c.name, c.short)
-		}
-	}
-	io.WriteString(w, usageEnd)
-}
-
-func printHelp(w io.Writer, c *command, flags *pflag.FlagSet) {
-	fmt.Fprintf(w, "%s\n\n%s\n\nUsage:\n  agentproxy %s\n", c.short, strings.TrimSpace(c.examples), strings.TrimSpace(c.name+" "+c.args))
-	if c.long != "" {
-		fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(c.long))
-	}
-	if flags.HasAvailableFlags() {
-		fmt.Fprintf(w, "\nFlags:\n%s", flags.FlagUsages())
-	}
+	return names
 }

@@ -2,34 +2,82 @@ package main
 
 import (
 	"io"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode"
 )
 
-// The help of every command begins with two real invocations, and its line in
-// the list, which names it once, with a verb.
+// every is each command that users see, and each of their verbs.
+func every() (all []*command) {
+	for _, c := range commands() {
+		if !c.hidden {
+			all = append(append(all, c), c.verbs...)
+		}
+	}
+	return all
+}
+
+// The help of every command begins with real invocations, and its line in the list,
+// which names it once, with a verb.
 func TestHelp(t *testing.T) {
 	var usage strings.Builder
 	printUsage(&usage)
 	for _, c := range commands() {
-		if c.hidden {
-			continue
+		if lines := strings.Count(usage.String(), "\n  "+c.name+" "); !c.hidden && lines != 1 {
+			t.Errorf("%s is %d times in the list", c.name, lines)
 		}
-		n := 0
-		for line := range strings.Lines(c.examples) {
-			if strings.Contains(line, "agentproxy") {
-				n++
-			}
-		}
-		if n < 2 {
-			t.Errorf("%s has %d examples", c.name, n)
-		}
+	}
+	for _, c := range every() {
 		if c.short == "" || !unicode.IsUpper(rune(c.short[0])) || strings.HasSuffix(c.short, ".") {
 			t.Errorf("%s is described as %q", c.name, c.short)
 		}
-		if lines := strings.Count(usage.String(), "\n  "+c.name+" "); lines != 1 {
-			t.Errorf("%s is %d times in the list", c.name, lines)
+		var help strings.Builder
+		printHelp(&help, c)
+		head, _, _ := strings.Cut(help.String(), "\nUsage:\n")
+		examples := strings.Split(strings.TrimSpace(head), "\n")[2:]
+		for _, example := range examples {
+			if !regexp.MustCompile(`^  (?i:agentproxy|\S.*agentproxy)`).MatchString(example) {
+				t.Errorf("%s has the example %q", c.name, example)
+			}
+		}
+		if len(examples) < 2 {
+			t.Errorf("%s has %d examples", c.name, len(examples))
+		}
+		for _, o := range c.options() {
+			if o.placeholder != strings.ToUpper(o.placeholder) || o.placeholder == "STRING" {
+				t.Errorf("%s takes %s", c.name, o)
+			}
+		}
+		if bad := regexp.MustCompile("<[a-z]+>|=true|`|mends|[^x] bar ").FindString(help.String()); bad != "" {
+			t.Errorf("the help of %s has %q", c.name, bad)
+		}
+		for line := range strings.Lines(help.String()) {
+			if len([]rune(line)) > 122 {
+				t.Errorf("the help of %s has the long line %q", c.name, line)
+			}
+		}
+	}
+}
+
+// No verb takes a flag that only its neighbours know, and no command one that nobody does.
+func TestForeignFlags(t *testing.T) {
+	for _, c := range every() {
+		own, _ := c.flags()
+		for _, other := range every() {
+			if strings.Fields(other.name)[0] != strings.Fields(c.name)[0] || c.define == nil {
+				continue
+			}
+			for _, o := range append(other.options(), option{long: "no-such-flag"}) {
+				if own.Lookup(o.long) != nil {
+					continue
+				}
+				var words strings.Builder
+				proc := &process{Out: io.Discard, Err: &words, Environ: []string{"HOME=/nonexistent"}}
+				if status := run(proc, append(strings.Fields(c.name), "--"+o.long)); status != 125 || !strings.HasPrefix(words.String(), "agentproxy: "+c.name+" takes no --"+o.long) {
+					t.Errorf("%s --%s: status %d, %s", c.name, o.long, status, words.String())
+				}
+			}
 		}
 	}
 }
@@ -55,11 +103,18 @@ func TestAnotherProcess(t *testing.T) {
 // something away.
 func TestUnknownCommand(t *testing.T) {
 	for line, want := range map[string]string{
-		"uninstal":          `unknown command "uninstal" try: agentproxy --help`,
-		"stats":             `unknown command "stats", did you mean status? try: agentproxy status --help`,
-		"sh -c true":        `unknown command "sh"; sh is a program here try: agentproxy exec -- sh -c true`,
-		"--config x status": `--config stands before the command, where no flag goes try: agentproxy --help`,
-		"nosuchthing":       `unknown command "nosuchthing" try: agentproxy --help`,
+		"uninstal":                `unknown command "uninstal" try: agentproxy --help`,
+		"stats":                   `unknown command "stats", did you mean status? try: agentproxy status --help`,
+		"sh -c true":              `unknown command "sh"; sh is a program here try: agentproxy exec -- sh -c true`,
+		"--config x status":       `--config stands before the command, where no flag goes try: agentproxy --help`,
+		"install":                 `unknown command "install"; install is a program here try: agentproxy exec -- install`,
+		"trust":                   `trust needs install, status or remove try: agentproxy trust --help`,
+		"trust remov":             `trust has no "remov"; it has install, status or remove try: agentproxy trust --help`,
+		"trust statsu":            `trust has no "statsu", did you mean status? try: agentproxy trust --help`,
+		"ca --json show":          `--json stands before show, lint, adopt or rotate, where no flag goes try: agentproxy ca --help`,
+		"hook --mode env install": `flags of hook install go behind it try: agentproxy hook install --help`,
+		"profile list --jsn":      `profile list takes no --jsn, did you mean --json? try: agentproxy profile list --help`,
+		"nosuchthing":             `unknown command "nosuchthing" try: agentproxy --help`,
 	} {
 		var words strings.Builder
 		status := run(&process{Out: io.Discard, Err: &words, Environ: []string{"HOME=" + t.TempDir()}}, strings.Fields(line))

@@ -42,6 +42,11 @@ func completionCommand() *command {
 	}
 }
 
+// values are those of a flag that takes one of a few.
+func values(list ...string) func(*process) []string {
+	return func(*process) []string { return list }
+}
+
 // firstWords are the values of a command whose first word is one of a few.
 func firstWords(list ...string) func(*process, []string) []string {
 	return func(_ *process, words []string) []string {
@@ -58,7 +63,7 @@ func firstWords(list ...string) func(*process, []string) []string {
 func completeCommand() *command {
 	return &command{
 		name: "__complete", hidden: true, runs: true, short: "List what may stand at the end of a command line",
-		args: "<words>",
+		args: "WORD...",
 		define: func(*pflag.FlagSet) action {
 			return func(_ context.Context, proc *process, args []string) error {
 				complete(proc, args)
@@ -69,9 +74,7 @@ func completeCommand() *command {
 }
 
 func complete(proc *process, words []string) {
-	if len(words) == 0 {
-		words = []string{""}
-	}
+	words = withoutEquals(words)
 	last := words[len(words)-1]
 	offer := func(word, description string) {
 		if strings.HasPrefix(word, last) {
@@ -86,27 +89,47 @@ func complete(proc *process, words []string) {
 		}
 		return
 	}
-	for _, c := range commands() {
-		if c.name == words[0] && !c.hidden {
-			c.complete(proc, words[1:], offer)
-		}
+	if c := named(commands(), words[0]); c != nil && !c.hidden {
+		c.complete(proc, words[1:], offer)
 	}
 }
 
-// complete offers the command's flags and values. Values of flags are the
-// shell's to complete, as files.
+// withoutEquals makes one of how shells hand over "--flag=value": bash as three words.
+func withoutEquals(words []string) (list []string) {
+	for i, word := range words {
+		switch {
+		case word != "=" || i == 0 || !strings.HasPrefix(words[i-1], "--"):
+			list = append(list, word)
+		case i == len(words)-1: // the value is to be begun
+			list = append(list, "")
+		}
+	}
+	if list == nil {
+		list = []string{""}
+	}
+	return list
+}
+
+// complete offers the command's verbs, flags and values, and those of its flags. Where
+// nothing is offered the shell completes files.
 func (c *command) complete(proc *process, words []string, offer func(word, description string)) {
-	flags := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
-	c.define(flags)
+	if len(words) > 1 {
+		if verb := named(c.verbs, words[0]); verb != nil {
+			verb.complete(proc, words[1:], offer)
+			return
+		}
+	}
+	flags, _ := c.flags()
 	before, last := words[:len(words)-1], words[len(words)-1]
 	var plain []string
 	for i := 0; i < len(before); i++ {
 		word := before[i]
-		switch {
+		switch f := flagOf(flags, word); {
 		case word == "--":
 			return
-		case takesNext(flags, word):
+		case f != nil && f.NoOptDefVal == "" && !strings.Contains(word, "="):
 			if i++; i == len(before) {
+				c.offerValues(proc, f, "", offer)
 				return
 			}
 		case !strings.HasPrefix(word, "-"):
@@ -116,13 +139,21 @@ func (c *command) complete(proc *process, words []string, offer func(word, descr
 			plain = append(plain, word)
 		}
 	}
+	if f := flagOf(flags, last); f != nil && strings.Contains(last, "=") {
+		c.offerValues(proc, f, "--"+f.Name+"=", offer)
+		return
+	}
 	if strings.HasPrefix(last, "-") {
-		flags.VisitAll(func(f *pflag.Flag) {
-			_, usage := pflag.UnquoteUsage(f)
-			offer("--"+f.Name, usage)
-		})
+		for _, o := range c.options() {
+			offer("--"+o.long, o.text)
+		}
 		offer("--help", "show examples and flags")
 		return
+	}
+	if len(plain) == 0 {
+		for _, v := range c.verbs {
+			offer(v.word(), v.short)
+		}
 	}
 	if c.values != nil {
 		for _, value := range c.values(proc, plain) {
@@ -131,12 +162,24 @@ func (c *command) complete(proc *process, words []string, offer func(word, descr
 	}
 }
 
-// takesNext reports whether the word is a flag whose value is the next word.
-func takesNext(flags *pflag.FlagSet, word string) bool {
-	name, isLong := strings.CutPrefix(word, "--")
-	if !isLong || strings.Contains(word, "=") {
-		return false
+// offerValues offers what a flag may be.
+func (c *command) offerValues(proc *process, f *pflag.Flag, prefix string, offer func(word, description string)) {
+	if of := c.flagValues[f.Name]; of != nil {
+		for _, value := range of(proc) {
+			offer(prefix+value, "")
+		}
 	}
-	f := flags.Lookup(name)
-	return f != nil && f.NoOptDefVal == ""
+}
+
+// flagOf is the flag that the word is, or begins, nil for none.
+func flagOf(flags *pflag.FlagSet, word string) *pflag.Flag {
+	name, isLong := strings.CutPrefix(word, "--")
+	name, _, _ = strings.Cut(name, "=")
+	switch {
+	case isLong:
+		return flags.Lookup(name)
+	case len(word) == 2 && word[0] == '-':
+		return flags.ShorthandLookup(word[1:])
+	}
+	return nil
 }

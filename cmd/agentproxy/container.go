@@ -16,29 +16,29 @@ import (
 func containerArgsCommand() *command {
 	return &command{
 		name:  "container-args",
-		args:  "[flags] {docker | podman} {run | build} | buildah build | --compose <service>...",
-		short: "Print what a container or its build is given",
+		args:  "[FLAG...] {docker | podman} {run | build} | buildah build | --compose SERVICE...",
+		short: "Print the arguments that take a container through the tunnel",
 		examples: `
-  docker run $(agentproxy container-args docker run) debian curl -sS https://example.com/  # by hand what exec adds
+  docker run $(agentproxy container-args docker run) debian curl -sS https://example.com/  # adds by hand what exec adds
   docker compose -f compose.yaml -f <(agentproxy container-args --compose web worker) up   # services of a Compose file`,
 		long: `
-One argument a line, none of which needs quoting. exec adds them by itself, unless
-you choose a network or publish ports; this is for scripts and Compose.
+This prints one argument a line. None needs quoting. It is for scripts and Compose:
+exec adds the arguments by itself, unless you choose a network or publish ports.
 
 The files of a build are secrets, which leave nothing in the image. exec hands the
-engine a copy of your Dockerfile in which every step asks for them; in one of your
-own that is to work without exec, a step asks so:
+engine a copy of your Dockerfile in which every step asks for them. In a Dockerfile
+that must work without exec, a step asks like this:
 
   ARG SSL_CERT_FILE=/run/agentproxy-ca-bundle.crt
   RUN --mount=type=secret,id=agentproxy-ca-bundle.crt,mode=0444,target=/run/agentproxy-ca-bundle.crt curl …
 
 An engine on another machine, in a virtual machine, or with a network of its own
-cannot reach this machine's tunnel; for some of these the answer names another.`,
+cannot reach this machine's tunnel. container-args then says so.`,
 		define: func(flags *pflag.FlagSet) action {
 			var c containerArgs
 			c.define(flags)
 			flags.BoolVar(&c.json, "json", false, "print a JSON array")
-			flags.BoolVar(&c.compose, "compose", false, "print a Compose file that gives these services the same, to be read behind your own")
+			flags.BoolVar(&c.compose, "compose", false, "print a Compose file that gives these services the same; read it after your own")
 			return func(ctx context.Context, proc *process, args []string) error { return c.run(ctx, proc, args) }
 		},
 	}

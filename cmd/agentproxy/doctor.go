@@ -34,26 +34,25 @@ import (
 func doctorCommand() *command {
 	return &command{
 		name:   "doctor",
-		args:   "[flags] [tool...]",
+		args:   "[FLAG...] [TOOL...]",
 		values: func(proc *process, _ []string) []string { return library(proc).Names() },
 		short:  "Try the installed tools through the tunnel",
 		examples: `
-  agentproxy doctor                              # every installed tool that there is a trial for
+  agentproxy doctor                              # every installed tool that has a trial
   agentproxy doctor npm git                      # these two; --json for programs
-  agentproxy doctor --online                     # and the registries that they are configured for`,
+  agentproxy doctor --online                     # and the tools' own registries`,
 		long: `
-Each tool fetches something from a canary, an origin inside the tunnel, with what
-exec gives it. No network is needed. The table says whether it took the tunnel,
-whether it trusted the CA, and in one line what mends it. Where a tool cannot be
-run harmlessly its runtime is tried. With --online the tools that have a registry
-also ask it for something small, as they are configured.
+Each tool fetches something from a canary, an origin inside the tunnel, with what exec
+gives it. This needs no network. The table says whether the tool took the tunnel,
+whether it trusted the CA, and how to fix it. Where a tool cannot run harmlessly,
+doctor tries its runtime. With --online each tool also asks its own registry.
 
 Exit status: 0 when all work, 1 when one does not.`,
 		define: func(flags *pflag.FlagSet) action {
 			var d doctorRun
 			d.define(flags)
 			flags.BoolVar(&d.asJSON, "json", false, "print JSON")
-			flags.BoolVar(&d.online, "online", false, "also try each tool's own registry, over the network")
+			flags.BoolVar(&d.online, "online", false, "also ask each tool's own registry, over the network")
 			return func(ctx context.Context, proc *process, args []string) error {
 				d.proc = proc
 				return d.run(ctx, args)
@@ -218,7 +217,7 @@ func installed(proc *process, names []string) ([]candidate, error) {
 			}
 		}
 		if len(list) == 0 {
-			return nil, hint(errors.New("none of the tools that there is a trial for is installed"), "agentproxy profile list")
+			return nil, hint(errors.New("no installed tool has a trial"), "agentproxy profile list")
 		}
 		return list, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/agentproxy/agentproxy/profiles/env"
@@ -20,16 +21,23 @@ func envCommand() *command {
 		name:  "env",
 		short: "Print the environment that leads through the tunnel",
 		examples: `
-  eval "$(agentproxy env)"                       # this shell, until it ends; "agentproxy hook" keeps it up to date
-  agentproxy env --explain                       # every value that is changed, and why
-  agentproxy env --shell fish | source           # the same in fish`,
+  eval "$(agentproxy env)"                         # this shell, until it ends; "agentproxy hook" keeps it up to date
+  agentproxy env --explain                         # every value that changes, and why
+  agentproxy env --format fish | source            # the same in fish
+  agentproxy env --format github >>"$GITHUB_ENV"   # the later steps of a GitHub job`,
 		long: `
-It is what exec gives to a command that no profile covers, without the run's own
-identity. The tunnel is started when none runs.`,
+This is what exec gives to a command that no profile covers, without the run's own
+identity. It starts the tunnel when none runs. Formats beside those of shells:
+
+  github   for the file that $GITHUB_ENV names
+  dotenv   NAME='value', for .env files
+  docker   for docker run --env-file, with --network host
+  json     one object; null for a variable that is to be unset`,
 		define: func(flags *pflag.FlagSet) action {
 			var f envFlags
 			f.define(flags)
-			flags.StringVar(&f.shell, "shell", "sh", "print assignments for this shell: "+strings.Join(shell.Names(), ", "))
+			flags.StringVar(&f.format, "format", "sh", "print assignments in this `FORMAT`: "+strings.Join(formatNames(), ", "))
+			flags.StringVar(&f.format, "shell", "sh", "the same as --format, with a `SHELL`")
 			flags.BoolVar(&f.explain, "explain", false, "print every value with its reason")
 			flags.BoolVar(&f.json, "json", false, "print the changes with their reasons as JSON")
 			return func(ctx context.Context, proc *process, args []string) error {
@@ -39,19 +47,21 @@ identity. The tunnel is started when none runs.`,
 				return runEnv(ctx, proc, f)
 			}
 		},
+		flagValues: map[string]func(*process) []string{"format": values(formatNames()...), "shell": values(shell.Names()...)},
 	}
 }
 
 type envFlags struct {
 	tunnelFlags
-	shell         string
+	format        string
 	explain, json bool
 }
 
 func runEnv(ctx context.Context, proc *process, f envFlags) error {
-	sh, err := namedShell(f.shell)
-	if err != nil {
-		return err
+	i := slices.IndexFunc(envFormats, func(other envFormat) bool { return other.name == f.format })
+	sh, isShell := shell.Named(f.format)
+	if i < 0 && !isShell {
+		return hint(fmt.Errorf("--format is %s, not %q", strings.Join(formatNames(), ", "), f.format), "agentproxy env --help")
 	}
 	if f.explain && f.json {
 		return hint(errors.New("--json holds the reasons already"), "agentproxy env --json")
@@ -69,6 +79,8 @@ func runEnv(ctx context.Context, proc *process, f envFlags) error {
 		return json.NewEncoder(proc.Out).Encode(planned.Changes)
 	case f.explain:
 		printChanges(proc.Out, planned.Changes)
+	case i >= 0:
+		printEnvironment(proc, envFormats[i], edits(planned.Changes))
 	default:
 		fmt.Fprint(proc.Out, sh.Assignments(edits(planned.Changes)))
 	}

@@ -19,15 +19,14 @@ import (
 func explainCommand() *command {
 	return &command{
 		name:  "explain",
-		args:  "[flags] [<file> | -]",
+		args:  "[FLAG...] [FILE | -]",
 		short: "Say why a command failed, from what it printed",
 		examples: `
   npm install 2>&1 | agentproxy explain --tool npm       # the class of the failure, the line that shows it, what to do
   agentproxy explain --json --status 128 build.log       # one JSON object about a log, its command's exit status known`,
 		long: `
-It is the verdict that exec gives, without a run: from the output alone, so it is
-less sure, and it never claims more than the words tell. Output of a command that
-succeeded (--status 0) shows no failure, whatever its words.
+This is the verdict of exec, from the output alone. It is less sure, and never claims
+more than the words say. Output of a command that succeeded (--status 0) is no failure.
 
 Exit status: 0 when there is an answer, "nothing of ours" (class none) among
 them; 125 when the log cannot be read or a flag is wrong.`,
@@ -35,9 +34,9 @@ them; 125 when the log cannot be read or a flag is wrong.`,
 			var f explainFlags
 			flags.BoolVar(&f.json, "json", false, "print one JSON object")
 			flags.BoolVar(&f.all, "all", false, "print every failure, the decisive one first")
-			flags.StringVar(&f.tool, "tool", "", "the `name` of the command or profile that printed it")
-			flags.StringVar(&f.command, "command", "", "the `command line` that printed it: its hosts and ports count")
-			flags.IntVar(&f.status, "status", -1, "the command's exit `status`")
+			flags.StringVar(&f.tool, "tool", "", "the `NAME` of the command or profile that printed it")
+			flags.StringVar(&f.command, "command", "", "the command `LINE` that printed it; its hosts and ports count")
+			flags.IntVar(&f.status, "status", -1, "the command's exit `STATUS`")
 			return func(_ context.Context, proc *process, args []string) error { return runExplain(proc, f, args) }
 		},
 	}

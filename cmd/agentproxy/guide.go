@@ -27,7 +27,7 @@ func guideCommand() *command {
 		examples: `
   agentproxy guide                               # for a person or an agent: addresses, paths, each class with its fix
   agentproxy guide > CLAUDE.local.md             # where an agent reads it`,
-		long: "The same text lies in the state directory as README.md (readmePath in the status document).",
+		long: "The state directory holds the same text as README.md (readmePath in the status document).",
 		define: func(flags *pflag.FlagSet) action {
 			var t tunnelFlags
 			t.define(flags)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,65 +19,125 @@ import (
 func hookCommand() *command {
 	return &command{
 		name:  "hook",
-		args:  strings.Join(shell.Names(), " | ") + " | install [shell] | remove [shell] | <agent>",
-		short: "Make the tunnel a part of your shell",
+		args:  "[FLAG...] {" + strings.Join(append(shell.Names(), agentNames()...), " | ") + "}",
+		short: "Make the tunnel a part of your shell, or of a coding agent",
 		examples: `
-  eval "$(agentproxy hook bash)"                 # in ~/.bashrc: what you type goes through the tunnel
-  agentproxy hook fish | source                  # in config.fish
-  agentproxy hook install zsh                    # writes that line to ~/.zshrc; "remove" takes it out again
-  agentproxy hook claude-code                    # for ~/.claude/settings.json: the agent's commands run through exec
-  agentproxy hook opencode >~/.config/opencode/plugin/agentproxy.js`,
+  agentproxy hook install zsh           # loads the hook in ~/.zshrc; "hook remove zsh" takes it out again
+  agentproxy hook install claude-code   # the agent's shell commands run through exec
+  eval "$(agentproxy hook bash)"        # this shell only
+  agentproxy hook fish | source         # the same in fish`,
 		long: `
---mode env (default) sets the shell's environment. It follows the tunnel: refreshed
-when the port changes, taken back when the tunnel is gone. agentproxy_off undoes it
-exactly, agentproxy_on does it again. When a command fails and the tunnel saw why,
-one line says so. At a prompt nothing is started when nothing has happened. An sh
-has no hook before its prompt: there, agentproxy_on refreshes.
+For a shell, hook prints what the shell is to evaluate. --mode says what that does:
 
---mode wrap leaves the environment alone: commands that have a profile run through
-"agentproxy exec --", by functions. Your own aliases and functions win, and
-"command npm" is npm itself.
+  env    (default) sets the shell's environment and follows the tunnel: refreshed when
+         the port changes, taken back when the tunnel is gone. agentproxy_off undoes
+         it exactly, agentproxy_on does it again. When a command fails and the tunnel
+         saw why, one line says so. An sh has no hook before its prompt; there,
+         agentproxy_on refreshes.
+  wrap   leaves the environment alone and makes functions of the commands that have a
+         profile: they run through "agentproxy exec --". Your own aliases and
+         functions win, and "command npm" is npm itself.
+  shims  does the same by a directory in front of PATH, which also reaches scripts,
+         Makefiles and agents. It holds the commands that are installed now.
 
---mode shims does so by a directory in front of PATH, for what functions do not
-reach: scripts, Makefiles, agents. Inside exec the directory is left out. It is made
-for the commands that are installed when the hook is printed.
+For an agent, hook prints what belongs in its settings; install puts it there.
 
-An agent's name prints what makes its shell commands run through exec:
-
-  claude-code   a setting for ~/.claude/settings.json
-  codex         a hook for ~/.codex/config.toml; it asks you once to trust it: /hooks
-  gemini        a hook for ~/.gemini/settings.json
-  opencode      a plugin: ~/.config/opencode/plugin/agentproxy.js
+  claude-code   ~/.claude/settings.json
+  codex         ~/.codex/config.toml; Codex asks you once to trust the hook (/hooks)
+  gemini        ~/.gemini/settings.json
+  opencode      ~/.config/opencode/plugins/agentproxy.js
 
 Other agents take the shims: start them in a shell that has them. On Linux,
 AGENTPROXY_CAPTURE=always in an agent's environment gives each of its commands a
-network of its own, all of which leads into the tunnel.`,
+network of its own.`,
 		define: func(flags *pflag.FlagSet) action {
 			var f hookFlags
-			flags.StringVar(&f.mode, "mode", "env", "env: the shell's environment; wrap: commands that have a profile, by functions; shims: by a directory on PATH")
-			flags.StringVar(&f.rc, "rc", "", "with install and remove: edit this `file` instead of the shell's own")
+			f.defineMode(flags)
 			return func(_ context.Context, proc *process, args []string) error { return runHook(proc, f, args) }
 		},
-		values: func(_ *process, words []string) []string {
-			switch {
-			case len(words) == 0:
-				return append(append(shell.Names(), "install", "remove"), agentNames()...)
-			case len(words) == 1 && (words[0] == "install" || words[0] == "remove"):
-				return shell.Names()
-			}
-			return nil
+		verbs: []*command{
+			{
+				name:  "hook install",
+				args:  "[FLAG...] [SHELL | AGENT]",
+				short: "Load the hook in a shell's rc file, or put it into an agent's settings",
+				examples: `
+  agentproxy hook install                    # for your own shell ($SHELL)
+  agentproxy hook install bash --mode shims  # by a directory on PATH
+  agentproxy hook install codex              # for this agent`,
+				long: `
+A marked block in the rc file loads the hook. In an agent's settings our entry joins
+yours. A copy of the file from before lies beside it, with the ending
+.agentproxy-backup, until the hook is removed.`,
+				define: func(flags *pflag.FlagSet) action {
+					var f hookFlags
+					f.defineMode(flags)
+					f.defineFile(flags)
+					return func(_ context.Context, proc *process, args []string) error { return installHook(proc, f, args) }
+				},
+				values: hookNames, flagValues: modeValues,
+			},
+			{
+				name:  "hook remove",
+				args:  "[FLAG...] [SHELL | AGENT]",
+				short: "Take the hook out again",
+				examples: `
+  agentproxy hook remove                # from your own shell's rc file
+  agentproxy hook remove claude-code    # from this agent's settings`,
+				long:     "Everything else in the file stays. A file that the hook alone was in goes.",
+				destroys: true,
+				define: func(flags *pflag.FlagSet) action {
+					var f hookFlags
+					f.defineFile(flags)
+					return func(_ context.Context, proc *process, args []string) error { return removeHook(proc, f, args) }
+				},
+				values: hookNames,
+			},
 		},
+		values:     func(p *process, words []string) []string { return hookNames(p, words) },
+		flagValues: modeValues,
 	}
 }
 
+func hookNames(_ *process, words []string) []string {
+	if len(words) > 0 {
+		return nil
+	}
+	return append(shell.Names(), agentNames()...)
+}
+
+var (
+	modes      = []string{"env", "wrap", "shims"}
+	modeValues = map[string]func(*process) []string{"mode": values(modes...)}
+)
+
 type hookFlags struct{ mode, rc string }
 
-func runHook(proc *process, f hookFlags, args []string) error {
-	if !slices.Contains([]string{"env", "wrap", "shims"}, f.mode) {
+func (f *hookFlags) defineMode(flags *pflag.FlagSet) {
+	flags.StringVar(&f.mode, "mode", "", "the `MODE` of a shell's hook: env, wrap or shims (default: env)")
+}
+
+func (f *hookFlags) defineFile(flags *pflag.FlagSet) {
+	flags.StringVar(&f.rc, "rc", "", "edit this `FILE` instead of the shell's or the agent's own")
+}
+
+func (f *hookFlags) checkMode() error {
+	if f.mode != "" && !slices.Contains(modes, f.mode) {
 		return hint(fmt.Errorf("--mode is env, wrap or shims, not %q", f.mode), "agentproxy hook --help")
 	}
-	if len(args) > 0 && (args[0] == "install" || args[0] == "remove") {
-		return editRC(proc, f, args[0], args[1:])
+	return nil
+}
+
+func runHook(proc *process, f hookFlags, args []string) error {
+	if err := f.checkMode(); err != nil {
+		return err
+	}
+	if len(args) == 2 { // as others have it: hook codex install
+		switch args[1] {
+		case "install":
+			return installHook(proc, f, args[:1])
+		case "remove":
+			return removeHook(proc, f, args[:1])
+		}
 	}
 	if len(args) != 1 {
 		return hint(errors.New("hook needs a shell or an agent, install or remove"), "agentproxy hook install bash")
@@ -86,6 +147,9 @@ func runHook(proc *process, f hookFlags, args []string) error {
 		return err
 	}
 	if a, ok := agentNamed(args[0]); ok {
+		if f.mode != "" {
+			return noMode(a)
+		}
 		return printAgent(proc, a, exe)
 	}
 	sh, ok := shell.Named(args[0])
@@ -93,7 +157,7 @@ func runHook(proc *process, f hookFlags, args []string) error {
 		return hint(fmt.Errorf("there is no hook for %q; there are %s", args[0], strings.Join(append(shell.Names(), agentNames()...), ", ")), "agentproxy hook --help")
 	}
 	switch f.mode {
-	case "env":
+	case "", "env":
 		fmt.Fprint(proc.Out, sh.Hook(exe))
 		return nil
 	case "shims":
@@ -119,38 +183,87 @@ func ownPath() (string, error) {
 	return exe, nil
 }
 
-// editRC puts the line that loads the hook into an rc file, or takes it out. A
-// file that is named needs no shell for the latter.
-func editRC(proc *process, f hookFlags, verb string, args []string) error {
-	if verb == "remove" && f.rc != "" && len(args) == 0 {
-		changed, err := shell.RemoveHook(f.rc)
-		return sayRC(proc, verb, f.rc, changed, err)
-	}
-	sh, err := shellToEdit(proc, verb, args)
-	if err != nil {
+func noMode(a codingAgent) error {
+	return hint(fmt.Errorf("--mode is for shells, and %s is an agent", a.name), "agentproxy hook install %s", a.name)
+}
+
+// installHook puts the line that loads the hook into a shell's rc file, or the hook
+// into an agent's settings.
+func installHook(proc *process, f hookFlags, args []string) error {
+	if err := f.checkMode(); err != nil {
 		return err
-	}
-	path := f.rc
-	if path == "" {
-		home, err := rundir.Home(proc.Getenv)
-		if err != nil {
-			return err
-		}
-		path = sh.RCPath(home, proc.Getenv)
-	}
-	if verb == "remove" {
-		changed, err := shell.RemoveHook(path)
-		return sayRC(proc, verb, path, changed, err)
-	}
-	if f.mode == "wrap" && !sh.Wraps() {
-		return noWrap(sh)
 	}
 	exe, err := ownPath()
 	if err != nil {
 		return err
 	}
-	changed, err := sh.InstallHook(path, exe, "hook "+sh.Name+" --mode "+f.mode)
-	return sayRC(proc, verb, path, changed, err)
+	if len(args) == 1 {
+		if a, ok := agentNamed(args[0]); ok {
+			if f.mode != "" {
+				return noMode(a)
+			}
+			return installAgent(proc, a, exe, f.rc)
+		}
+	}
+	sh, err := shellToEdit(proc, "install", args)
+	if err != nil {
+		return err
+	}
+	if f.mode == "wrap" && !sh.Wraps() {
+		return noWrap(sh)
+	}
+	path, err := rcFileOf(proc, sh, f.rc)
+	if err != nil {
+		return err
+	}
+	changed, err := sh.InstallHook(path, exe, "hook "+sh.Name+" --mode "+cmp.Or(f.mode, "env"))
+	return sayRC(proc, "install", path, changed, err)
+}
+
+// removeHook takes it out. A file that is named needs no shell for that.
+func removeHook(proc *process, f hookFlags, args []string) error {
+	if len(args) == 1 {
+		if a, ok := agentNamed(args[0]); ok {
+			return removeAgent(proc, a, f.rc)
+		}
+	}
+	path := f.rc
+	if path == "" || len(args) > 0 {
+		sh, err := shellToEdit(proc, "remove", args)
+		if err != nil {
+			return err
+		}
+		if path, err = rcFileOf(proc, sh, f.rc); err != nil {
+			return err
+		}
+	}
+	changed, err := shell.RemoveHook(path)
+	if err == nil {
+		tidy(proc, filepath.Dir(path))
+	}
+	return sayRC(proc, "remove", path, changed, err)
+}
+
+// rcFileOf is the file that was named, else the shell's own.
+func rcFileOf(proc *process, sh shell.Shell, named string) (string, error) {
+	if named != "" {
+		return named, nil
+	}
+	home, err := rundir.Home(proc.Getenv)
+	if err != nil {
+		return "", err
+	}
+	return sh.RCPath(home, proc.Getenv), nil
+}
+
+// tidy removes the directory, and those above it below the home directory, as far
+// as they are empty.
+func tidy(proc *process, dir string) {
+	home, err := rundir.Home(proc.Getenv)
+	for err == nil && strings.HasPrefix(dir, filepath.Clean(home)+"/") {
+		err = os.Remove(dir)
+		dir = filepath.Dir(dir)
+	}
 }
 
 // shellToEdit is the shell that was named, else the user's own.
@@ -197,7 +310,7 @@ func isInstalled(name string) bool {
 func rcSentence(verb, path string, changed bool) string {
 	switch {
 	case verb == "install" && changed:
-		return "the hook is in " + path + "; a new shell has it"
+		return "the hook is in " + path + "; what starts from now on has it"
 	case verb == "install":
 		return "the hook is in " + path + " already"
 	case changed:

@@ -29,7 +29,7 @@ import (
 func hookedCommand() *command {
 	return &command{
 		name: "__hook", hidden: true, short: "Answer a shell's hook",
-		args: "enter <shell> <pid> | failures <pid> <since> | tool <agent>",
+		args: "enter SHELL PID | failures PID SINCE | tool AGENT",
 		define: func(*pflag.FlagSet) action {
 			return func(ctx context.Context, proc *process, args []string) error {
 				if len(args) == 2 && args[0] == "tool" {

@@ -67,6 +67,7 @@ var layers = map[string][]string{
 	"proxy/attach":          {"proxy/capture/sockets", "proxy/atomicfile", "proxy/ca", "proxy/config", "proxy/contract", "proxy/peer", "proxy/policy", "proxy/rundir", "proxy/status"},
 	"proxy/proxytest":       {"proxy/..."},
 	"proxy/proxytest/tcp":   {},
+	".ci/package":           {},
 	"testdata/bench":        {"proxy/proxytest/..."},
 	"testdata/dockerfiles":  {},
 	"testdata/lyingorigin":  {"proxy/proxytest/..."},
@@ -166,13 +167,13 @@ func TestNoProxyIsOne(t *testing.T) {
 	}
 }
 
-// TestDependencies holds every direct dependency to its line in the README.
+// TestDependencies holds every direct dependency to its line in CONTRIBUTING.
 func TestDependencies(t *testing.T) {
 	mod, err := os.ReadFile("../../go.mod")
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme, err := os.ReadFile("../../README.md")
+	readme, err := os.ReadFile("../../.github/CONTRIBUTING.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +183,7 @@ func TestDependencies(t *testing.T) {
 			continue // indirect ones have a comment behind them
 		}
 		if !strings.Contains(string(readme), "`"+fields[0]+"`") {
-			t.Errorf("README.md does not say what %s is for", fields[0])
+			t.Errorf("CONTRIBUTING.md does not say what %s is for", fields[0])
 		}
 	}
 }

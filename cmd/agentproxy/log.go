@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,29 +22,57 @@ func logCommand() *command {
 		name:  "log",
 		short: "Show what was let through, refused or failed",
 		examples: `
-  agentproxy log -f                              # each decision as it is made, until Ctrl-C
-  agentproxy log --host evil.example --json      # all that is known of a host, for programs`,
+  agentproxy log -f                          # the last ten decisions, then each as it is made
+  agentproxy log --since 15m                 # of the last quarter of an hour
+  agentproxy log -n 20 --host evil.example   # the last twenty about a host
+  agentproxy log --json                      # for programs, a line each`,
 		long: `
-Every tunnel that was opened, refused or failed is one line, oldest first: when,
-what, the host, the process, who decided, the run. The log holds hosts, never
-paths or credentials; it is kept in the state directory, 32 MB at most.`,
+Every tunnel that was opened, refused or failed is one line, oldest first: when, what,
+the host, the process, who decided, the run. The log holds hosts, never paths or
+credentials. It is kept in the state directory, 32 MB at most.`,
 		define: func(flags *pflag.FlagSet) action {
-			var filter audit.Filter
-			follow := flags.BoolP("follow", "f", false, "go on with what is to come")
-			flags.StringVar(&filter.Run, "run", "", "only this run's, by its `ID` or the beginning of it")
-			flags.StringVar(&filter.Host, "host", "", "only this `host`'s, on any port unless it names one")
-			asJSON := flags.Bool("json", false, "print the lines as they are in the log, JSON each")
+			f := logFlags{last: -1}
+			flags.BoolVarP(&f.follow, "follow", "f", false, "go on with what is to come; begins with the last ten, unless -n or --since says otherwise")
+			flags.IntVarP(&f.last, "lines", "n", -1, "begin with the last `N`")
+			flags.StringVar(&f.since, "since", "", "begin at this `TIME`: how long ago (90s, 15m, 24h), or a date with or without a time (2026-11-24, 2026-11-24T13:39:20)")
+			flags.StringVar(&f.filter.Run, "run", "", "only this run's, by its `ID` or the beginning of it")
+			flags.StringVar(&f.filter.Host, "host", "", "only this `HOST`'s, on any port unless it names one")
+			flags.BoolVar(&f.json, "json", false, "print the lines as they are in the log, JSON each")
 			return func(ctx context.Context, proc *process, args []string) error {
 				if err := noArgs("log", args); err != nil {
 					return err
 				}
-				return runLog(ctx, proc, filter, *follow, *asJSON)
+				return runLog(ctx, proc, f)
 			}
+		},
+		flagValues: map[string]func(*process) []string{
+			"host": seenIn(func(e status.Entry) string { return e.Host }),
+			"run":  seenIn(func(e status.Entry) string { return e.Run }),
 		},
 	}
 }
 
-func runLog(ctx context.Context, proc *process, filter audit.Filter, follow, asJSON bool) error {
+type logFlags struct {
+	filter       audit.Filter
+	follow, json bool
+	last         int
+	since        string
+}
+
+// followedFrom is how many entries a followed log begins with.
+const followedFrom = 10
+
+func runLog(ctx context.Context, proc *process, f logFlags) error {
+	if f.since != "" {
+		since, err := parseSince(f.since, time.Now())
+		if err != nil {
+			return err
+		}
+		f.filter.Since = since
+	}
+	if f.follow && f.last < 0 && f.since == "" {
+		f.last = followedFrom
+	}
 	path, err := logPath(proc)
 	if err != nil {
 		return err
@@ -51,12 +80,48 @@ func runLog(ctx context.Context, proc *process, filter audit.Filter, follow, asJ
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
 	each := newEntryPrinter(proc).print
-	if asJSON {
+	if f.json {
 		lines := json.NewEncoder(proc.Out)
 		each = func(e status.Entry) error { return lines.Encode(e) }
 	}
-	return audit.Read(ctx, path, filter, follow, each)
+	return audit.Read(ctx, path, audit.Wanted{Filter: f.filter, Last: f.last, Follow: f.follow}, each)
 }
+
+// parseSince takes how long ago, or a time in this machine's zone.
+func parseSince(text string, now time.Time) (time.Time, error) {
+	if ago, err := time.ParseDuration(text); err == nil {
+		return now.Add(-ago.Abs()), nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateTime, "2006-01-02 15:04", time.DateOnly} {
+		if at, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			return at, nil
+		}
+	}
+	return now, hint(fmt.Errorf("--since is how long ago (90s, 15m, 24h) or a time (2026-11-24T13:39:20), not %q", text), "agentproxy log --since 15m")
+}
+
+// seenIn is what the log has of one kind, the latest first.
+func seenIn(of func(status.Entry) string) func(*process) []string {
+	return func(proc *process) (list []string) {
+		path, err := logPath(proc)
+		if err != nil {
+			return nil
+		}
+		seen := map[string]bool{}
+		_ = audit.Read(context.Background(), path, audit.Wanted{Last: -1}, func(e status.Entry) error { // what can be read is offered
+			if what := of(e.Clean()); what != "" && !seen[what] {
+				seen[what] = true
+				list = append(list, what)
+			}
+			return nil
+		})
+		slices.Reverse(list)
+		return list[:min(len(list), maxOffered)]
+	}
+}
+
+// maxOffered is how much of the log a completion offers.
+const maxOffered = 50
 
 // logPath is the log in the first state directory that has one, else in the
 // wanted one.

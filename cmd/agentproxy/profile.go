@@ -20,48 +20,75 @@ import (
 func profileCommand() *command {
 	return &command{
 		name:  "profile",
-		args:  "list | show <tool> | check <file> | learned",
 		short: "Show what is known about tools",
 		examples: `
-  agentproxy profile show npm                    # what npm gets under exec, and which of its settings lead elsewhere
-  agentproxy profile check ./mytool.txtar        # reads a profile, says where it is wrong, runs its examples`,
+  agentproxy profile show npm              # what npm gets under exec, and which of its settings lead elsewhere
+  agentproxy profile check ./mytool.txtar  # checks a profile and runs its examples`,
 		long: `
-learned lists the changes that helped after a failure and are made from the start
-since then, by tool and project; learned --forget drops them all.
-
 A profile says what one tool needs to go through the tunnel. Yours are files in
-$XDG_CONFIG_HOME/agentproxy/profiles; one with the name of ours replaces it.`,
-		define: func(flags *pflag.FlagSet) action {
-			asJSON := flags.Bool("json", false, "with list and learned: print JSON")
-			forget := flags.Bool("forget", false, "with learned: forget all of it")
-			of := verbFlags{"list": {"json"}, "learned": {"json", "forget"}, "show": nil, "check": nil}
-			return func(_ context.Context, proc *process, args []string) error {
-				if len(args) > 0 {
-					if err := of.check("profile", args[0], flags); err != nil {
-						return err
+$XDG_CONFIG_HOME/agentproxy/profiles. One with the name of ours replaces it.`,
+		verbs: []*command{
+			{
+				name:  "profile list",
+				short: "List the tools that have a profile",
+				examples: `
+  agentproxy profile list           # name and summary, a line each
+  agentproxy profile list --json    # for programs`,
+				define: func(flags *pflag.FlagSet) action {
+					asJSON := flags.Bool("json", false, "print JSON")
+					return func(_ context.Context, proc *process, args []string) error {
+						if err := noArgs("profile list", args); err != nil {
+							return err
+						}
+						return listProfiles(proc, *asJSON)
 					}
-				}
-				switch {
-				case len(args) == 1 && args[0] == "list":
-					return listProfiles(proc, *asJSON)
-				case len(args) == 1 && args[0] == "learned":
-					return listLearned(proc, *asJSON, *forget)
-				case len(args) == 2 && args[0] == "show":
-					return showProfile(proc, args[1])
-				case len(args) == 2 && args[0] == "check":
-					return checkProfile(proc, args[1])
-				}
-				return hint(errors.New("profile needs list, show <tool>, check <file> or learned"), "agentproxy profile list")
-			}
-		},
-		values: func(proc *process, words []string) []string {
-			switch {
-			case len(words) == 0:
-				return []string{"list", "show", "check", "learned"}
-			case len(words) == 1 && words[0] == "show":
-				return library(proc).Names()
-			}
-			return nil
+				},
+			},
+			{
+				name:  "profile show",
+				args:  "TOOL",
+				short: "Print a tool's profile",
+				examples: `
+  agentproxy profile show npm       # by the profile's name, or by a command's
+  agentproxy profile show base      # what every command gets`,
+				define: func(*pflag.FlagSet) action {
+					return oneArg("profile show", "a tool", "agentproxy profile list", showProfile)
+				},
+				values: func(proc *process, words []string) []string {
+					if len(words) > 0 {
+						return nil
+					}
+					return library(proc).Names()
+				},
+			},
+			{
+				name:  "profile check",
+				args:  "FILE",
+				short: "Check a profile and run its examples",
+				examples: `
+  agentproxy profile check ./mytool.txtar                          # file, line and column of what is wrong
+  agentproxy profile check ~/.config/agentproxy/profiles/my.txtar  # one of yours`,
+				define: func(*pflag.FlagSet) action {
+					return oneArg("profile check", "a file", "agentproxy profile check --help", checkProfile)
+				},
+			},
+			{
+				name:  "profile learned",
+				short: "List the changes that helped after a failure",
+				examples: `
+  agentproxy profile learned            # by tool and project; they are made from the start since then
+  agentproxy profile learned --forget   # forget all of them`,
+				define: func(flags *pflag.FlagSet) action {
+					asJSON := flags.Bool("json", false, "print JSON")
+					forget := flags.Bool("forget", false, "forget all of them")
+					return func(_ context.Context, proc *process, args []string) error {
+						if err := noArgs("profile learned", args); err != nil {
+							return err
+						}
+						return listLearned(proc, *asJSON, *forget)
+					}
+				},
+			},
 		},
 	}
 }

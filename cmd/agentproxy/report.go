@@ -31,16 +31,15 @@ import (
 func reportCommand() *command {
 	return &command{
 		name:  "report",
-		args:  "[flags]",
 		short: "Write down what an administrator needs to know",
 		examples: `
   agentproxy report > report.md                  # what failed, why, and what is in force; nothing secret
   agentproxy report --json | jq .verdicts        # the same for a program`,
 		long: `
-It holds the last verdicts and failures, the tunnel's state and its CA with its
-defects, the policy in force, settings of tools that are in the way, and which
-variables runs get. Arguments of commands are not in it; credentials, tokens,
-cookies and the names of you and your home directory are taken out.`,
+The report holds the last verdicts and failures, the tunnel's state, its CA with its
+defects, and the policy in force. It also lists settings of tools that are in the way,
+and the variables that runs get. It holds no arguments of commands. Credentials,
+tokens, cookies, your name and your home directory are taken out.`,
 		define: func(flags *pflag.FlagSet) action {
 			var t tunnelFlags
 			t.define(flags)

@@ -26,11 +26,11 @@ func serveCommand() *command {
 		examples: `
   agentproxy serve --port 3128                   # until interrupted; exec finds it
   agentproxy serve --config ./ci.toml            # with the policy of this file`,
-		long: "Logs to stderr as JSON lines and never leaves for idleness. SIGTERM and SIGINT end it.",
+		long: "serve logs to stderr as JSON lines and never leaves when idle. SIGTERM and SIGINT end it.",
 		define: func(flags *pflag.FlagSet) action {
 			var t tunnelFlags
 			t.define(flags)
-			port := flags.Int("port", 0, "listen on this `port` of 127.0.0.1 (default: front.port, or a free one)")
+			port := flags.Int("port", 0, "listen on this `PORT` of 127.0.0.1 (default: front.port, or a free one)")
 			return func(ctx context.Context, proc *process, args []string) error {
 				if err := noArgs("serve", args); err != nil {
 					return err
@@ -98,14 +98,14 @@ func egressCommand() *command {
   AGENTPROXY_EGRESS_CREDENTIALS=ci:s3cret agentproxy egress --listen 10.0.0.5:3128
   AGENTPROXY_EGRESS_CREDENTIALS=ci:s3cret agentproxy egress --listen :3128 --tls egress.internal  # an https:// proxy`,
 		long: `
-Clients set egress.upstream = "http://ci:s3cret@10.0.0.5:3128" and name a copy of
-this machine's agent-proxy-ca.crt in egress.extra_roots. Credentials are required
-and are read from the environment. Without --tls they cross the network readable.`,
+Clients set egress.upstream = "http://ci:s3cret@10.0.0.5:3128", and name a copy of this
+machine's agent-proxy-ca.crt in egress.extra_roots. egress requires credentials and
+reads them from the environment. Without --tls they cross the network in clear text.`,
 		define: func(flags *pflag.FlagSet) action {
 			var t tunnelFlags
 			t.define(flags)
-			listen := flags.String("listen", "", "`address:port` to listen at (required)")
-			name := flags.String("tls", "", "speak TLS to clients, with a certificate for this host `name`")
+			listen := flags.String("listen", "", "`ADDRESS:PORT` to listen at (required)")
+			name := flags.String("tls", "", "speak TLS to clients, with a certificate for this host `NAME`")
 			return func(ctx context.Context, proc *process, args []string) error {
 				if err := noArgs("egress", args); err != nil {
 					return err

@@ -24,56 +24,107 @@ import (
 
 func trustCommand() *command {
 	return &command{
-		name:   "trust",
-		args:   "install | status | remove",
-		values: firstWords("install", "status", "remove"),
-		short:  "Make the machine's stores trust the CA for good, and undo it",
+		name:  "trust",
+		short: "Make the machine's stores trust the CA for good, and undo it",
 		examples: `
-  agentproxy trust install                       # the system (as root), NSS databases, Firefox and Java, as far as they are here
-  agentproxy trust install --store npm --store pip  # a marked block in ~/.npmrc and pip.conf
-  agentproxy trust install --dry-run             # what would be done, store by store
-  agentproxy trust status                        # how every store stands
-  agentproxy trust remove --all                  # undo it: files nobody has changed since are as they were`,
+  agentproxy trust install        # the system (as root), NSS databases, Firefox and Java, as far as they are here
+  agentproxy trust status         # how every store stands
+  agentproxy trust remove --all   # undo it: files nobody has changed since are as they were`,
 		long: trustLong(),
-		define: func(flags *pflag.FlagSet) action {
-			var t trusting
-			flags.StringArrayVar(&t.stores, "store", nil, "only this `store`; may be repeated")
-			flags.BoolVar(&t.all, "all", false, "install: the configuration of the tools that are here, too; remove: everything")
-			flags.BoolVar(&t.dryRun, "dry-run", false, "install and remove: print what would be done")
-			flags.BoolVar(&t.json, "json", false, "status: print JSON")
-			flags.StringVar(&t.caFile, "ca", "", "trust the certificate in this `file` (default: the CA in your state directory)")
-			flags.StringVar(&t.passwordFile, "java-password-file", "", "the password of Java's stores is in this `file` (default: $"+javaPasswordVariable+", then the usual ones)")
-			of := verbFlags{
-				"install": {"store", "all", "dry-run", "ca", "java-password-file"},
-				"status":  {"store", "json", "ca", "java-password-file"},
-				"remove":  {"store", "all", "dry-run", "ca", "java-password-file"},
-			}
-			return func(ctx context.Context, proc *process, args []string) error {
-				verbs := map[string]func(context.Context) error{"install": t.install, "status": t.status, "remove": t.remove}
-				if len(args) != 1 || verbs[args[0]] == nil {
-					return hint(errors.New("trust needs install, status or remove"), "agentproxy trust --help")
-				}
-				if err := of.check("trust", args[0], flags); err != nil {
-					return err
-				}
-				t.proc = proc
-				if err := t.open(args[0]); err != nil {
-					return err
-				}
-				defer t.release()
-				return verbs[args[0]](ctx)
-			}
+		verbs: []*command{
+			{
+				name:  "trust install",
+				short: "Make stores trust the CA",
+				examples: `
+  agentproxy trust install                          # the stores of the system, NSS, Firefox and Java
+  agentproxy trust install --store npm --store pip  # a marked block in ~/.npmrc and pip.conf
+  agentproxy trust install --all --dry-run          # what would be done, store by store`,
+				define: func(flags *pflag.FlagSet) action {
+					var t trusting
+					t.defineStores(flags)
+					t.defineChange(flags)
+					flags.BoolVar(&t.all, "all", false, "also the configuration files of the tools that are here")
+					return t.verb("install", t.install)
+				},
+				flagValues: storeValues,
+			},
+			{
+				name:  "trust status",
+				short: "Show which stores trust the CA",
+				examples: `
+  agentproxy trust status                # every store that is set up, or could be by default
+  agentproxy trust status --store npm    # this one
+  agentproxy trust status --json         # for programs`,
+				define: func(flags *pflag.FlagSet) action {
+					var t trusting
+					t.defineStores(flags)
+					flags.BoolVar(&t.json, "json", false, "print JSON")
+					return t.verb("status", t.status)
+				},
+				flagValues: storeValues,
+			},
+			{
+				name:  "trust remove",
+				short: "Undo what install did",
+				examples: `
+  agentproxy trust remove --all --dry-run   # what would be undone
+  agentproxy trust remove --all             # undo all of it
+  agentproxy trust remove --store npm       # this store alone`,
+				long: `
+A file that nobody has changed since becomes what it was, byte for byte. Otherwise only
+our entry leaves it.`,
+				destroys: true,
+				define: func(flags *pflag.FlagSet) action {
+					var t trusting
+					t.defineStores(flags)
+					t.defineChange(flags)
+					flags.BoolVar(&t.all, "all", false, "every store")
+					return t.verb("remove", t.remove)
+				},
+				flagValues: storeValues,
+			},
 		},
+	}
+}
+
+var storeValues = map[string]func(*process) []string{"store": func(*process) []string {
+	all, _ := trust.Stores()
+	return all
+}}
+
+// defineStores declares the flags of every verb.
+func (t *trusting) defineStores(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&t.stores, "store", nil, "only this `STORE`; may be repeated")
+	flags.StringVar(&t.caFile, "ca", "", "the certificate in this `FILE` (default: the CA in your state directory)")
+	flags.StringVar(&t.passwordFile, "java-password-file", "", "read the password of Java's stores from this `FILE` (default: $"+javaPasswordVariable+", then the usual ones)")
+}
+
+// defineChange declares those of the verbs that change stores.
+func (t *trusting) defineChange(flags *pflag.FlagSet) {
+	flags.BoolVar(&t.dryRun, "dry-run", false, "print what would be done, and change nothing")
+}
+
+// verb runs one of the verbs with the stores open.
+func (t *trusting) verb(name string, act func(context.Context) error) action {
+	return func(ctx context.Context, proc *process, args []string) error {
+		if err := noArgs("trust "+name, args); err != nil {
+			return err
+		}
+		t.proc = proc
+		if err := t.open(name); err != nil {
+			return err
+		}
+		defer t.release()
+		return act(ctx)
 	}
 }
 
 func trustLong() string {
 	all, byDefault := trust.Stores()
-	return fmt.Sprintf(`
-Stores: %s.
-Without --store, install covers %s.
-Every act is checked with the store's own reader, noted in the state directory
-with the files as they were, and undone by remove.`, strings.Join(all, ", "), strings.Join(byDefault, ", "))
+	return strings.Join(wrapped(fmt.Sprintf("Stores: %s. Without --store or --all, install covers %s.", strings.Join(all, ", "), strings.Join(byDefault, ", ")), helpWidth), "\n") + `
+
+Each change is checked with the store's own reader. The state directory keeps the
+files as they were, and remove puts them back.`
 }
 
 // javaPasswordVariable holds the password of Java's stores.
@@ -118,7 +169,8 @@ func (t *trusting) open(verb string) error {
 	if err != nil {
 		return err
 	}
-	dir, err := rundir.Open(getenv)
+	views := verb == "status" || t.dryRun
+	dir, err := stateFor(getenv, views)
 	if err != nil {
 		return err
 	}
@@ -126,21 +178,40 @@ func (t *trusting) open(verb string) error {
 	if err != nil {
 		return err
 	}
-	t.manager = trust.Manager{State: dir.Path,
+	t.manager = trust.Manager{State: dir,
 		System: &trust.System{Home: home, Getenv: getenv, Admin: os.Geteuid() == 0, JavaPassword: password}}
 	create := verb == "install" && !t.dryRun
-	if t.manager.Anchor, err = anchorOf(dir.Path, t.caFile, create); err != nil {
+	if t.manager.Anchor, err = anchorOf(dir, t.caFile, create); err != nil {
 		return err
 	}
 	if verb == "install" && t.manager.Anchor == nil {
 		return hint(errors.New("there is no CA yet"), "agentproxy up")
 	}
 	t.release = func() {}
-	if verb == "status" || t.dryRun {
+	if views {
 		return t.manager.View()
 	}
 	t.release, err = t.manager.Open()
 	return err
+}
+
+// stateFor is the state directory. Who only looks makes none.
+func stateFor(getenv func(string) string, views bool) (string, error) {
+	if views {
+		dirs, _, err := rundir.Usable(getenv)
+		if err == nil && len(dirs) == 0 {
+			dirs, err = rundir.Candidates(getenv)
+		}
+		if err != nil {
+			return "", err
+		}
+		return dirs[0], nil
+	}
+	dir, err := rundir.Open(getenv)
+	if err != nil {
+		return "", err
+	}
+	return dir.Path, nil
 }
 
 func (t *trusting) javaPassword() (string, error) {
@@ -396,7 +467,7 @@ func (t *trusting) removeOne(p *trust.Location) (r trust.Report, err error) {
 
 func (t *trusting) remove(context.Context) error {
 	if len(t.stores) == 0 && !t.all {
-		return hint(errors.New("remove needs --store NAME or --all"), "agentproxy trust remove --all")
+		return hint(errors.New("trust remove needs --store STORE or --all"), "agentproxy trust remove --all --dry-run")
 	}
 	names, _ := t.chosen()
 	places, err := t.places(names)

@@ -24,7 +24,7 @@ func upCommand() *command {
 		examples: `
   agentproxy up                                  # prints http://127.0.0.1:PORT
   export HTTPS_PROXY=$(agentproxy up)            # by hand; "exec" sets this and the rest for you`,
-		long: "Prints the tunnel's URL on stdout. exec starts the tunnel by itself; up is for looking at it first.",
+		long: "up prints the tunnel's URL on stdout. exec starts the tunnel by itself.",
 		define: func(flags *pflag.FlagSet) action {
 			var t tunnelFlags
 			t.define(flags)
@@ -54,7 +54,7 @@ func downCommand() *command {
 		examples: `
   agentproxy down                                # stops every tunnel of yours
   agentproxy down && agentproxy up               # a fresh one`,
-		long: "Stops every tunnel in your state directory. Commands that run behind one lose their connections.",
+		long: "down stops every tunnel in your state directory. Commands that run behind one lose their\nconnections.",
 		define: func(*pflag.FlagSet) action {
 			return func(ctx context.Context, proc *process, args []string) error {
 				if err := noArgs("down", args); err != nil {
@@ -103,8 +103,8 @@ func statusCommand() *command {
   agentproxy status                              # for a person
   agentproxy status --json | jq .recentRelayFailures`,
 		long: `
---json prints the document that the tunnel serves at /__agentproxy/status. Without
-a tunnel the exit status is 1.`,
+--json prints the document that the tunnel serves at /__agentproxy/status. Without a
+tunnel the exit status is 1.`,
 		define: func(flags *pflag.FlagSet) action {
 			var t tunnelFlags
 			t.define(flags)

@@ -8,7 +8,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"strings"
 	"sync"
+
+	"github.com/agentproxy/agentproxy/proxy/config"
+	"golang.org/x/term"
 )
 
 // hintedError is an error with the next command to type.
@@ -32,6 +38,11 @@ func complain(proc *process, err error) int {
 		return exitStatus(err) // all has been said
 	}
 	proc.say("%s", err)
+	if problem := new(config.Problem); errors.As(err, &problem) {
+		for _, line := range problem.Detail() {
+			proc.say("%s", line)
+		}
+	}
 	var h *hintedError
 	if errors.As(err, &h) {
 		proc.say("try: %s", h.hint)
@@ -88,11 +99,54 @@ func (p *progress) end() {
 	}
 }
 
-// palette colours on terminals, and never with NO_COLOR (no-color.org).
+// narrow is our output, on a terminal with its lines cut at the width.
+func narrow(proc *process) io.Writer {
+	if f, ok := proc.Out.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			return &lineCutter{proc.Out, width}
+		}
+	}
+	return proc.Out
+}
+
+// lineCutter cuts lines; each write is of whole ones.
+type lineCutter struct {
+	w     io.Writer
+	width int
+}
+
+func (c *lineCutter) Write(p []byte) (int, error) {
+	for line := range strings.Lines(string(p)) {
+		text := []rune(strings.TrimSuffix(line, "\n"))
+		if len(text) > c.width {
+			line = string(text[:c.width-1]) + "…\n"
+		}
+		if _, err := io.WriteString(c.w, line); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
+
+// palette colours on terminals.
 type palette struct{ on bool }
 
+// palette follows, in this order, NO_COLOR (no-color.org), FORCE_COLOR (force-color.org),
+// CLICOLOR_FORCE and CLICOLOR (bixense.com/clicolors), and whether there is a terminal.
 func (p *process) palette() palette {
-	return palette{isTerminal(p.Out) && p.Getenv("NO_COLOR") == "" && p.Getenv("TERM") != "dumb"}
+	forced := func(name string) bool {
+		value := p.Getenv(name)
+		return value != "" && value != "0" && value != "false"
+	}
+	switch {
+	case p.Getenv("NO_COLOR") != "":
+		return palette{false}
+	case forced("FORCE_COLOR"), forced("CLICOLOR_FORCE"):
+		return palette{true}
+	case p.Getenv("CLICOLOR") == "0", p.Getenv("FORCE_COLOR") == "0", p.Getenv("TERM") == "dumb":
+		return palette{false}
+	}
+	return palette{isTerminal(p.Out)}
 }
 
 func (p palette) good(s string) string { return p.paint("32", s) }

@@ -341,7 +341,7 @@ func TestAPlantedPipeHoldsNothingUp(t *testing.T) {
 		syscall.Mkfifo(dirs[1], 0o666), os.Chown(dirs[1], attacker.uid, attacker.uid)); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"status"}, {"exec", "--", "true"}, {"log"}, {"ca", "show"}, {"why", "example.com"}, {"down"}, {"down"}, {"uninstall"}} {
+	for _, args := range [][]string{{"status"}, {"exec", "--", "true"}, {"log"}, {"ca", "show"}, {"why", "example.com"}, {"down"}, {"down"}, {"uninstall", "--yes"}} {
 		if _, errs, err := victim.run(nil, args...); err != nil && args[0] != "status" {
 			t.Errorf("agentproxy %v: %v: %s", args, err, errs)
 		}

@@ -22,15 +22,20 @@ import (
 
 func whyCommand() *command {
 	return &command{
-		name:  "why",
-		args:  "[flags] <host>",
-		short: "Tell what the policy says of a host, and what happened to it",
+		name: "why",
+		args: "[FLAG...] HOST",
+		values: func(proc *process, words []string) []string {
+			if len(words) > 0 {
+				return nil
+			}
+			return seenIn(func(e status.Entry) string { return strings.TrimSuffix(e.Host, ":443") })(proc)
+		},
+		short: "Say what the policy decides about a host, and what happened to it",
 		examples: `
   agentproxy why evil.example                    # the rule that decides, and the last failures
   agentproxy why db.example:8443 --json          # the same for a program`,
 		long: `
-With an upstream egress the decision is that one's; then only what it answered
-lately is known.`,
+An upstream egress decides for itself. Then why shows what it answered lately.`,
 		define: func(flags *pflag.FlagSet) action {
 			var t tunnelFlags
 			t.define(flags)

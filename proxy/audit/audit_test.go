@@ -22,7 +22,7 @@ func entry(n int) status.Entry {
 
 func hosts(t *testing.T, dir string, f Filter) (list []string) {
 	t.Helper()
-	err := Read(context.Background(), Path(dir), f, false, func(e status.Entry) error {
+	err := Read(context.Background(), Path(dir), Wanted{Filter: f, Last: -1}, func(e status.Entry) error {
 		list = append(list, e.Host)
 		return nil
 	})
@@ -125,6 +125,33 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// The last ones are those of all files, and since a time only what was made from then on.
+func TestLast(t *testing.T) {
+	dir := t.TempDir()
+	l := Open(dir, silent)
+	l.max = 1 // a file for each entry
+	begun := time.Now().Truncate(time.Hour)
+	for n := range 3 {
+		e := entry(n)
+		e.TS.Time = begun.Add(time.Duration(n) * time.Minute)
+		l.Add(e)
+	}
+	l.Close()
+	for wanted, want := range map[Wanted]string{
+		{Last: 2}: "h1.example:443 h2.example:443 ",
+		{Last: 0}: "",
+		{Last: 9}: "h0.example:443 h1.example:443 h2.example:443 ",
+		{Last: -1, Filter: Filter{Since: begun.Add(2 * time.Minute)}}: "h2.example:443 ",
+		{Last: -1, Filter: Filter{Since: begun.Add(time.Hour)}}:       "",
+		{Last: 1, Filter: Filter{Host: "h1.example"}}:                 "h1.example:443 ",
+	} {
+		got := ""
+		if err := Read(t.Context(), Path(dir), wanted, func(e status.Entry) error { got += e.Host + " "; return nil }); err != nil || got != want {
+			t.Errorf("%+v: %q, %v", wanted, got, err)
+		}
+	}
+}
+
 // Who follows sees what is added, also behind a rotation and where the file was
 // not there yet.
 func TestFollow(t *testing.T) {
@@ -134,7 +161,7 @@ func TestFollow(t *testing.T) {
 	seen := make(chan string, 100)
 	done := make(chan error)
 	go func() {
-		done <- Read(ctx, Path(dir), Filter{}, true, func(e status.Entry) error {
+		done <- Read(ctx, Path(dir), Wanted{Last: -1, Follow: true}, func(e status.Entry) error {
 			seen <- e.Host
 			return nil
 		})

@@ -23,11 +23,13 @@ type Filter struct {
 	Run string
 	// Host is a host, with any port or the one it names.
 	Host string
+	// Since is when the first entry was made.
+	Since time.Time
 }
 
 // Match reports whether an entry is wanted.
 func (f Filter) Match(e status.Entry) bool {
-	return strings.HasPrefix(e.Run, f.Run) && (f.Host == "" || sameHost(f.Host, e.Host))
+	return strings.HasPrefix(e.Run, f.Run) && !e.TS.Before(f.Since) && (f.Host == "" || sameHost(f.Host, e.Host))
 }
 
 func sameHost(want, host string) bool {
@@ -41,26 +43,53 @@ func sameHost(want, host string) bool {
 // pollInterval is how often a followed log is looked at.
 const pollInterval = 200 * time.Millisecond
 
-// Read hands the log's wanted entries to each, oldest first. With follow it goes
-// on with those to come until ctx ends. A log that is not there is empty.
-func Read(ctx context.Context, path string, filter Filter, follow bool, each func(status.Entry) error) error {
-	r := &reader{path: path, filter: filter, each: each}
+// Wanted is what Read hands out.
+type Wanted struct {
+	Filter
+	// Last is how many of the entries that are there; all when it is negative.
+	Last int
+	// Follow goes on with those to come until the context ends.
+	Follow bool
+}
+
+// Read hands the log's wanted entries to each, oldest first. A log that is not there
+// is empty.
+func Read(ctx context.Context, path string, wanted Wanted, each func(status.Entry) error) error {
+	r := &reader{path: path, filter: wanted.Filter, each: each}
+	var last []status.Entry
+	if wanted.Last >= 0 {
+		r.each = func(e status.Entry) error {
+			last = append(last, e)
+			last = last[max(0, len(last)-wanted.Last):]
+			return nil
+		}
+	}
 	defer r.close()
 	for n := kept; n > 0; n-- {
 		if err := r.whole(rotated(path, n)); err != nil {
 			return err
 		}
 	}
-	for {
-		if err := r.current(); err != nil || !follow {
+	if err := r.current(); err != nil {
+		return err
+	}
+	r.each = each
+	for _, e := range last {
+		if err := each(e); err != nil {
 			return err
 		}
+	}
+	for wanted.Follow {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(pollInterval):
 		}
+		if err := r.current(); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 type reader struct {

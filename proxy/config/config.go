@@ -3,6 +3,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -202,25 +203,19 @@ func Dir(getenv func(string) string) (string, error) {
 	return filepath.Join(base, "agentproxy"), nil
 }
 
-// Parse reads a configuration; path is for messages and relative file names.
+// Parse reads a configuration; path is for messages and relative file names. What is
+// wrong with it is a *Problem.
 func Parse(path string, raw []byte) (*Config, error) {
+	raw, err := readable(path, raw)
+	if err != nil {
+		return nil, err
+	}
 	c := &Config{Path: path}
-	err := toml.NewDecoder(strings.NewReader(string(raw))).DisallowUnknownFields().Decode(c)
-	var unknown *toml.StrictMissingError
-	var bad *toml.DecodeError
-	switch {
-	case errors.As(err, &unknown):
-		first := unknown.Errors[0]
-		line, col := first.Position()
-		return nil, fmt.Errorf("%s:%d:%d: unknown key %s", path, line, col, strings.Join(first.Key(), "."))
-	case errors.As(err, &bad):
-		line, col := bad.Position()
-		return nil, fmt.Errorf("%s:%d:%d: %s", path, line, col, strings.TrimPrefix(bad.Error(), "toml: "))
-	case err != nil:
-		return nil, fmt.Errorf("%s: %s", path, strings.TrimPrefix(err.Error(), "toml: "))
+	if err := toml.NewDecoder(bytes.NewReader(raw)).DisallowUnknownFields().Decode(c); err != nil {
+		return nil, asProblem(path, raw, err)
 	}
 	if err := c.resolve(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, blamed(path, raw, err)
 	}
 	return c, nil
 }
@@ -318,6 +313,9 @@ func (f Front) CompatEnabled() bool { return f.Compat == nil || *f.Compat }
 // ParseUpstream parses the URL of an upstream egress. The error never repeats
 // the URL, which may hold a password.
 func ParseUpstream(s string) (*url.URL, error) {
+	if !strings.Contains(s, "://") {
+		return nil, errors.New("the scheme is missing; write http:// or https:// before the address")
+	}
 	u, err := url.Parse(s)
 	if err != nil {
 		return nil, errors.New("not a URL")

@@ -1,10 +1,14 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/pelletier/go-toml/v2"
 )
 
 func TestParse(t *testing.T) {
@@ -119,4 +123,70 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What is wrong with a file is said with its place, marked in its text, and in words of
+// the file's.
+func TestProblems(t *testing.T) {
+	for text, want := range map[string]string{
+		"[policy]\nalow = [\"x\"]\n": `f:2:1: unknown key policy.alow; did you mean policy.allow?
+  2 | alow = ["x"]
+    | ^^^^
+[policy] has default, allow, deny`,
+		"[polcy]\n":                  "f:1:2: unknown key polcy; did you mean policy?\n  1 | [polcy]\n    |  ^^^^^\na configuration has the tables egress, policy",
+		"[egress]\ndeny = [\"x\"]\n": "f:2:1: unknown key egress.deny; it belongs into [policy]\n  2 | deny = [\"x\"]\n    | ^^^^\n[egress] has upstream, ",
+		"[policy]\n\tdeny = [\n\t\t\"é.example\",\n\"ok\", \"https://me:s3cret@evil.example/x\"]\n": `f:4:7: policy.deny: a URL stands where a host is wanted; write "evil.example"
+  4 | "ok", "https://…@evil.example/x"]
+    |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^`,
+		"[policy]\ndeny = \"x\"\n":              "f:2:8: policy.deny takes a list of texts, such as [\"one\", \"two\"]\n  2 | deny = \"x\"\n    |        ^",
+		"[front]\nport = \"x\"\n":               "f:2:8: front.port takes a number\n  2 | port = \"x\"\n    |        ^",
+		"[front]\ncompat = 1\n":                 "f:2:10: front.compat takes true or false\n  2 | compat = 1\n    |          ^",
+		"[egress]\nupstream = \"p:3128\"\n":     "f:2:12: egress.upstream: the scheme is missing; write http:// or https:// before the address\n  2 | upstream = \"p:3128\"\n    |            ^^^^^^^^",
+		"egress.connect_to = {\"a\" = \"b\"}\n": "f:1:1: egress.connect_to: \"a\" has no port\n  1 | egress.connect_to = {\"a\" = \"b\"}\n    | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
+		"[policy\n":                             "f:1:8: expected ']' to close table name\n  1 | [policy\n    |        ^",
+		"\xff\xfe[":                             "f: it is UTF-16; save it as UTF-8",
+	} {
+		_, err := Parse("f", []byte(text))
+		var problem *Problem
+		if !errors.As(err, &problem) {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		if got := strings.Join(append([]string{problem.Error()}, problem.Detail()...), "\n"); !strings.HasPrefix(got, want) {
+			t.Errorf("%q:\n%s\nwant\n%s", text, got, want)
+		}
+	}
+	if _, err := Parse("f", []byte("\xef\xbb\xbf[policy]\r\ndefault = \"deny\"\r\n")); err != nil {
+		t.Error(err)
+	}
+}
+
+func FuzzProblem(f *testing.F) {
+	f.Add([]byte("[policy]\nallow = [\"a b\"]"))
+	f.Add([]byte("egress.upstream = \"me:s3cret@x\""))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var problem *Problem
+		if _, err := Parse("/nonexistent/f", raw); errors.As(err, &problem) {
+			problem.Detail()
+		}
+	})
+}
+
+// The manual's file is one that is taken, and has every key.
+func TestManual(t *testing.T) {
+	_, text, _ := strings.Cut(Manual, "```toml\n")
+	text, _, _ = strings.Cut(text, "```")
+	var c Config
+	if err := toml.NewDecoder(strings.NewReader(text)).DisallowUnknownFields().Decode(&c); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range keysOf(reflect.TypeFor[Config]()) {
+		in, _ := fieldOf(reflect.TypeFor[Config](), table)
+		_, section, _ := strings.Cut(text, "["+table+"]")
+		for _, key := range keysOf(in) {
+			if !strings.Contains(section, "\n"+key+" = ") && !strings.Contains(text, "["+table+"."+key+"]") {
+				t.Errorf("%s.%s is not in the manual", table, key)
+			}
+		}
+	}
 }

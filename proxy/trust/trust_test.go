@@ -26,9 +26,9 @@ func bundle(t testing.TB) string {
 	return b.Path
 }
 
-// Every store and every state that has a code is in the README's tables.
+// Every store and every state that has a code is in README.md's tables.
 func TestStoresAreDocumented(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}

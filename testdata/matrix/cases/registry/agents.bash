@@ -1,35 +1,30 @@
-# Coding agents, asked by a stand-in for their model to fetch something, do so through exec by what "hook" prints for them
+# Coding agents, asked by a stand-in for their model to fetch something, do so through exec once "hook install" has put it into their settings
 # needs: node npm curl git ip unshare
 packages() { behind npm install --silent --no-fund --no-audit "$@" >install.log 2>&1 || fail "$(tail -n 5 install.log)"; }
 echo '{"private": true}' >package.json
 packages @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0 @google/gemini-cli@0.61.0 opencode-ai@1.18.33
 # What OpenCode would install itself for a plugin.
-mkdir -p "$HOME/.config/opencode/plugin"
+mkdir -p "$HOME/.config/opencode"
 packages --prefix "$HOME/.config/opencode" @opencode-ai/plugin@1.18.33
 export PATH=$PWD/node_modules/.bin:$PATH
 agentproxy down >/dev/null
 
-# Settings as users have them, with what "hook" prints in them, and the stand-in as the model.
+# Settings as users have them, with ours merged in, and the stand-in as the model.
 mkdir -p "$HOME"/{.claude,.codex,.gemini} project
 git init -q project
 settings() {
-	agentproxy hook claude-code >"$HOME/.claude/settings.json"
-	{
-		cat <<-END
-			model = "stand-in"
-			model_provider = "stand_in"
-			approval_policy = "never"
-			sandbox_mode = "danger-full-access"
-			[model_providers.stand_in]
-			name = "stand-in"
-			base_url = "http://127.0.0.1:$1/v1"
-			wire_api = "responses"
-		END
-		agentproxy hook codex
-	} >"$HOME/.codex/config.toml"
-	agentproxy hook gemini | node -e 'const settings = JSON.parse(require("fs").readFileSync(0));
-		settings.security = { auth: { selectedType: "gemini-api-key" } }; console.log(JSON.stringify(settings))' >"$HOME/.gemini/settings.json"
-	agentproxy hook opencode >"$HOME/.config/opencode/plugin/agentproxy.js"
+	cat >"$HOME/.codex/config.toml" <<-END
+		model = "stand-in"
+		model_provider = "stand_in"
+		approval_policy = "never"
+		sandbox_mode = "danger-full-access"
+		[model_providers.stand_in]
+		name = "stand-in"
+		base_url = "http://127.0.0.1:$1/v1"
+		wire_api = "responses"
+	END
+	echo '{"security": {"auth": {"selectedType": "gemini-api-key"}}}' >"$HOME/.gemini/settings.json"
+	for agent in claude-code codex gemini opencode; do agentproxy hook install "$agent"; done
 	echo "{\"provider\": {\"anthropic\": {\"options\": {\"baseURL\": \"http://127.0.0.1:$1/v1\", \"apiKey\": \"none\"}}}}" >project/opencode.json
 	export ANTHROPIC_BASE_URL=http://127.0.0.1:$1 ANTHROPIC_API_KEY=none GEMINI_API_KEY=none GOOGLE_GEMINI_BASE_URL=http://127.0.0.1:$1
 }
