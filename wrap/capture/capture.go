@@ -18,6 +18,21 @@
 // A socket stays in the namespace that it was made in, so the daemon outside
 // accepts what the command connects to, and what comes out of a listener belongs to
 // the run that it was made for.
+//
+// Where the system refuses namespaces, the command is supervised in the host's
+// (seccomp_unotify(2)):
+//
+//	exec, the supervisor                     │ the command, with a filter
+//	                                         │
+//	  connects a socket of its own,  ◀───────┼── connect(2) waits
+//	  says to where (PROXY protocol),        │
+//	  puts it over the command's  ───────────┼─▶ connect(2) has succeeded
+//	  │                                      │
+//	  ▼ 127.0.0.1                            │
+//	daemon ─▶ front ─▶ egress                │   open(2) of a bundle: one with our roots
+//
+// Nothing is taken from the command's processes but what /proc shows of them, so that
+// neither pidfd_getfd(2) nor a capability is needed, as in a default container.
 package capture
 
 import "fmt"
