@@ -15,8 +15,8 @@ import (
 // readmeConfigs are the configurations that README's dialogs are held with, by what
 // they begin with.
 var readmeConfigs = map[string]string{
-	"$ agentproxy exec -- npm view": "[policy]\ndefault = \"deny\"\nallow = [\"registry.npmjs.org\"]\n",
-	"$ agentproxy exec -- true":     "[policy]\nalow = [\"registry.npmjs.org\"]\n",
+	"$ agentproxy exec -- npm view": "[policy]\ndefault = \"deny\"\nallow = [\"registry.example\"]\n",
+	"$ agentproxy exec -- true":     "[policy]\nalow = [\"registry.example\"]\n",
 }
 
 // readmeLeftOut are README's command lines that this walk does not type, and who does.
