@@ -58,7 +58,7 @@ func (m mine) script(value string) bool {
 
 // hookOf reports whether a text calls our answer to the agent's hook.
 func hookOf(agent string) func(text string) bool {
-	return func(text string) bool { return strings.Contains(text, " __hook tool "+agent+`"`) }
+	return func(text string) bool { return strings.Contains(text, " __hook tool "+agent) }
 }
 
 // toolCall is what agents tell their hooks on stdin.
@@ -215,8 +215,10 @@ func ownEntries(proc *process) (m mine) {
 	return m
 }
 
+// agentHook is the command that an agent calls before its shell tool. Without
+// agentproxy it changes nothing: an agent never loses its shell.
 func agentHook(a codingAgent, exe string) string {
-	return shell.QuotePOSIX(exe) + " __hook tool " + a.name
+	return fmt.Sprintf("if [ -x %[1]s ]; then %[1]s __hook tool %[2]s; else echo '{}'; fi", shell.QuotePOSIX(exe), a.name)
 }
 
 // printAgent prints what belongs into an agent's settings, and writes the script

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -122,5 +123,34 @@ func TestUnknownCommand(t *testing.T) {
 		if status != 125 || got != want {
 			t.Errorf("%s: %d, %q", line, status, got)
 		}
+	}
+}
+
+// uninstall shows what it would do, and does it for a yes alone.
+func TestUninstallAsks(t *testing.T) {
+	env := sandbox(t)
+	if out, err := agentproxy(t, env, "up").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, answer := range []struct{ typed, then string }{{"\n", "nothing was undone"}, {"n\n", "nothing was undone"}, {"y\n", "removed "}} {
+		screen := dialog{{"would stop the tunnel on ", func(*os.File) {}}, {"undo all of this? [y/N] ", typing(answer.typed)}}.play(t, agentproxy(t, env, "uninstall"))
+		if !strings.Contains(screen, answer.then) {
+			t.Errorf("after %q: %q", answer.typed, screen)
+		}
+	}
+}
+
+// On a terminal a dry run cuts its lines at the width, and in a pipe none.
+func TestDryRunIsAsWideAsTheTerminal(t *testing.T) {
+	env := append(sandbox(t), "NO_PROXY=one.corp.example,two.corp.example,three.corp.example,four.corp.example,five.corp.example")
+	screen := dialog{}.play(t, agentproxy(t, env, "exec", "--dry-run", "--", "true"))
+	for _, line := range lines(screen) {
+		if n := len([]rune(line)); n > 97 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	out, err := agentproxy(t, env, "exec", "--dry-run", "--", "true").Output()
+	if err != nil || !strings.Contains(screen, "…") || !strings.Contains(string(out), ",five.corp.example,") {
+		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -285,11 +285,17 @@ func TestProse(t *testing.T) {
 		t.Errorf("README.md has %d lines", lines)
 	}
 	for _, file := range documents(t) {
+		all, n := 0, 0
 		for _, s := range sentences(read(t, file)) {
-			if words := len(strings.Fields(s)); words > longest {
+			words := len(strings.Fields(s))
+			if words > longest {
 				t.Errorf("%s: %d words: %s", file, words, s)
 			}
+			if words > 0 {
+				all, n = all+words, n+1
+			}
 		}
+		t.Logf("%s: %d lines, %.1f words a sentence", strings.TrimPrefix(file, "../../"), strings.Count(read(t, file), "\n"), float64(all)/float64(max(1, n)))
 	}
 }
 
