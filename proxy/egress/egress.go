@@ -92,7 +92,7 @@ func (e *Egress) Tunnel(ctx context.Context, target string) (net.Conn, error) {
 	if err := e.origins.ensure(ctx, t); err != nil {
 		return nil, err
 	}
-	return &session{egress: e, target: t}, nil
+	return &session{egress: e, target: t, requests: e.cfg.Policy.Requests(t)}, nil
 }
 
 // clientServer is a net/http server that is fed connections one by one.

@@ -110,6 +110,11 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		failure.Respond(w)
 		return
 	}
+	if failure := c.judge(r); failure != nil {
+		c.report(failure)
+		decline(w, r, failure)
+		return
+	}
 	if r.ProtoMajor == 1 {
 		// An origin may answer before it has read all; so may we (errors only
 		// where the protocol has no such thing).

@@ -37,6 +37,8 @@ var discard = log.New(io.Discard, "", 0)
 type session struct {
 	egress *Egress
 	target policy.Target
+	// requests are the rules on requests, nil where the host is all that is judged.
+	requests *policy.Requests
 	// refused is why the target is not reached, for a Refuser's.
 	refused *status.Failure
 

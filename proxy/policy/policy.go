@@ -16,6 +16,10 @@ import (
 // name resolves to), each with an optional ":port". A pattern without a port
 // means port 443 when it allows and every port when it denies. "cname:" before a
 // name denies the names that are aliases of it as well (RFC 1034 §3.6.2).
+//
+// An entry of Allow and Deny may name requests in place of a whole host: methods
+// before it, a path behind it, "fetch" or "push" for one of git's services:
+// "GET,HEAD api.example/repos/**", "git.example/org/*.git fetch".
 type Rules struct {
 	// Default is "allow" or "deny": what happens to a host that no pattern names.
 	Default     string
@@ -50,6 +54,13 @@ func (d Decision) Failure(t Target) *status.Failure {
 		By: "policy", Rule: d.Rule, Detail: d.Reason, Advice: d.Advice}
 }
 
+// RequestFailure is the refusal of one request to a target that may be reached.
+func (d Decision) RequestFailure(t Target, r Request) *status.Failure {
+	f := d.Failure(t)
+	f.Method, f.Path = r.Method, r.Path
+	return f
+}
+
 // Policy is compiled Rules. It is immutable and safe for concurrent use.
 type Policy struct {
 	allowByDefault           bool
@@ -82,6 +93,9 @@ func New(r Rules) (*Policy, error) {
 			*list.to = append(*list.to, pat)
 		}
 	}
+	if err := p.checkPassthrough(); err != nil {
+		return nil, err
+	}
 	for _, s := range r.Private {
 		prefix, err := parsePrefix(s)
 		if err != nil {
@@ -92,7 +106,38 @@ func New(r Rules) (*Policy, error) {
 	return p, nil
 }
 
-// Decide decides on a target before its name is resolved. Deny wins.
+// checkPassthrough refuses rules on requests to hosts that nobody looks into.
+func (p *Policy) checkPassthrough() error {
+	for i := range p.passthrough {
+		through := &p.passthrough[i]
+		for _, rule := range slices.Concat(p.deny, p.allow) {
+			if rule.on != nil && through.overlaps(&rule) {
+				return fmt.Errorf("policy: %s needs a look inside, and %s lets none", rule.rule, through.rule)
+			}
+		}
+	}
+	return nil
+}
+
+const (
+	allowDefault = `default = "allow"`
+	denyDefault  = `default = "deny"`
+	portDefault  = "port 443 only"
+)
+
+// otherwise is the rule for what no entry allows.
+func (p *Policy) otherwise(t Target) string {
+	switch {
+	case t.Port != 443:
+		return portDefault
+	case p.allowByDefault:
+		return allowDefault
+	}
+	return denyDefault
+}
+
+// Decide decides on a target before its name is resolved. Deny wins. What the rules
+// on requests have to say, Requests tells.
 func (p *Policy) Decide(t Target) Decision {
 	if rule := match(p.deny, t, false); rule != "" {
 		return Decision{Kind: status.PolicyDenied, Rule: rule, Reason: fmt.Sprintf("%s is denied by the rule %s", t, rule)}
@@ -101,15 +146,15 @@ func (p *Policy) Decide(t Target) Decision {
 		return p.checkLiteral(t, Decision{Allowed: true, Rule: rule, Reason: "allowed by the rule " + rule})
 	}
 	if t.Port != 443 {
-		return Decision{Kind: status.PortNotAllowed, Rule: "port 443 only",
+		return Decision{Kind: status.PortNotAllowed, Rule: portDefault,
 			Reason: fmt.Sprintf("port %d is not allowed for %s", t.Port, t.Host),
 			Advice: fmt.Sprintf("to allow it, name it in the configuration: policy.allow = [%q]", t)}
 	}
 	if !p.allowByDefault {
-		return Decision{Kind: status.PolicyDenied, Rule: `default = "deny"`,
+		return Decision{Kind: status.PolicyDenied, Rule: denyDefault,
 			Reason: fmt.Sprintf(`%s is not on the allowlist (policy.default = "deny")`, t)}
 	}
-	return p.checkLiteral(t, Decision{Allowed: true, Rule: `default = "allow"`, Reason: "allowed by default"})
+	return p.checkLiteral(t, Decision{Allowed: true, Rule: allowDefault, Reason: "allowed by default"})
 }
 
 // checkLiteral refuses a literal address at once; a documentation address is
@@ -207,7 +252,8 @@ func (p *Policy) Passthrough(t Target) (rule string, ok bool) {
 
 // pattern is one compiled entry.
 type pattern struct {
-	rule    string // as shown to people: deny "x"
+	rule    string      // as shown to people: deny "x"
+	on      *onRequests // nil: the host is all
 	any     bool
 	exact   Host
 	suffix  string // ".example.com"
@@ -220,6 +266,12 @@ type pattern struct {
 func parsePattern(list, s string) (pattern, error) {
 	p := pattern{rule: fmt.Sprintf("%s %q", list, s)}
 	whole := s
+	if list == "allow" || list == "deny" {
+		var err error
+		if s, p.on, err = splitEntry(list, s); err != nil {
+			return p, err
+		}
+	}
 	if s, p.aliases = strings.CutPrefix(s, "cname:"); p.aliases && list != "deny" {
 		return p, fmt.Errorf("%q: only deny takes aliases (cname:)", whole)
 	}
@@ -279,22 +331,84 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return netip.PrefixFrom(a, a.BitLen()), nil
 }
 
-// match returns the rule of the first pattern that names the target. Without a
-// port of its own a pattern means port 443 when onlyHTTPS is set.
-func match(patterns []pattern, t Target, onlyHTTPS bool) string {
+// match returns the rule of the most specific pattern that names the target: one
+// for the host as a whole, or when it allows one for requests.
+func match(patterns []pattern, t Target, allows bool) string {
+	found := matching(patterns, t, allows)
+	whole := slices.IndexFunc(found, func(p *pattern) bool { return p.on == nil })
+	switch {
+	case whole >= 0:
+		return found[whole].rule
+	case allows && len(found) > 0:
+		return found[0].rule
+	}
+	return ""
+}
+
+// matching returns the patterns that name the target, the most specific first.
+// Without a port of its own a pattern means port 443 when it allows.
+func matching(patterns []pattern, t Target, allows bool) []*pattern {
+	var found []*pattern
 	for i := range patterns {
 		p := &patterns[i]
 		switch {
 		case p.port != 0 && p.port != t.Port:
 			continue
-		case p.port == 0 && !p.anyPort && onlyHTTPS && t.Port != 443:
+		case p.port == 0 && !p.anyPort && allows && t.Port != 443:
 			continue
 		}
 		if p.matchesHost(t.Host) {
-			return p.rule
+			found = append(found, p)
 		}
 	}
-	return ""
+	slices.SortStableFunc(found, func(a, b *pattern) int { return slices.Compare(b.rank(), a.rank()) })
+	return found
+}
+
+// rank orders patterns by how much they say: of the host, the port, the path, and
+// what is asked for.
+func (p *pattern) rank() []int {
+	r := make([]int, 4)
+	switch {
+	case p.any:
+	case p.prefix.IsValid():
+		r[0] = 1 + p.prefix.Bits()
+	case p.suffix != "":
+		r[0] = len(p.suffix)
+	default:
+		r[0] = maxName + 1
+	}
+	if p.port != 0 {
+		r[1] = 1
+	}
+	if p.on != nil {
+		r[2] = 1 + p.on.literal
+		if p.on.methods != nil || p.on.service != "" {
+			r[3] = 1
+		}
+	}
+	return r
+}
+
+// maxName is the length of the longest name (RFC 1035 §2.3.4).
+const maxName = 253
+
+// overlaps reports whether a target exists that both name.
+func (p *pattern) overlaps(q *pattern) bool {
+	if p.port != 0 && q.port != 0 && p.port != q.port {
+		return false
+	}
+	switch {
+	case p.any || q.any:
+		return true
+	case p.prefix.IsValid() && q.prefix.IsValid():
+		return p.prefix.Overlaps(q.prefix)
+	case p.suffix != "" && q.suffix != "":
+		return strings.HasSuffix(p.suffix, q.suffix) || strings.HasSuffix(q.suffix, p.suffix)
+	case p.suffix != "" || p.prefix.IsValid():
+		return p.matchesHost(q.exact)
+	}
+	return q.matchesHost(p.exact)
 }
 
 func (p *pattern) matchesHost(h Host) bool {

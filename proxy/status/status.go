@@ -163,6 +163,11 @@ type Failure struct {
 	// Host is the CONNECT target, host:port.
 	Host string `json:"host"`
 
+	// Method and Path are those of a request inside the tunnel that was refused by
+	// itself: the connection goes on. The path is normalised, and has no query.
+	Method string `json:"method,omitempty"`
+	Path   string `json:"path,omitempty"`
+
 	// Code is the HTTP status given to the client, 0 when none could be.
 	Code int `json:"code,omitempty"`
 	// By is who decided: "policy", "origin", "client", "front" or the upstream's address.
