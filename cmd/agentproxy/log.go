@@ -104,6 +104,9 @@ func (p *entryPrinter) print(e status.Entry) error {
 		what = p.palette.bad(what)
 	}
 	line := []string{at.Format(time.TimeOnly), what, e.Host}
+	if e.Method != "" {
+		line = append(line, "· "+e.Method+" "+e.Path)
+	}
 	if e.Kind != "" {
 		line = append(line, "· "+status.ASCII(string(e.Kind), 40))
 	}

@@ -238,7 +238,8 @@ func (d *daemon) whileValid(next proxy.TunnelFunc) proxy.TunnelFunc {
 }
 
 // gated applies the policy to targets on their way to another tunnel. What a name
-// resolves to is judged there.
+// resolves to is judged there. Where rules on requests have a say nothing passes: they
+// cannot be applied here.
 func gated(cfg *config.Config, onward proxy.TunnelFunc) (proxy.TunnelFunc, error) {
 	rules, err := policy.New(cfg.Rules())
 	if err != nil {
@@ -246,7 +247,11 @@ func gated(cfg *config.Config, onward proxy.TunnelFunc) (proxy.TunnelFunc, error
 	}
 	return func(ctx context.Context, target string) (net.Conn, error) {
 		if t, err := policy.ParseTarget(target); err == nil {
-			if d := rules.Decide(t); !d.Allowed {
+			d := rules.Decide(t)
+			if requests := rules.Requests(t); d.Allowed && requests != nil {
+				d = requests.Unreadable(errors.New("the tunnel of the run around this one decrypts it"))
+			}
+			if !d.Allowed {
 				return nil, d.Failure(t)
 			}
 		}
