@@ -33,6 +33,20 @@ type Rules struct {
 	// ranges (LabNetwork); Local are the prefixes of its interfaces.
 	Lab   bool
 	Local []netip.Prefix
+	// Layers are further rules; the stricter of all decides.
+	Layers []Layer
+}
+
+// Layer is a set of rules beside the user's own.
+type Layer struct {
+	// Name tells people whose rules these are: "project", "run".
+	Name string
+	// Default "deny" leaves what Allow names; else the layer allows what the others do.
+	Default     string
+	Allow, Deny []string
+	// Widens lets Allow pass what other layers merely do not list. What one of them
+	// denies stays denied.
+	Widens bool
 }
 
 // Decision is the answer to "may it go there", with its grounds.
@@ -63,35 +77,41 @@ func (d Decision) RequestFailure(t Target, r Request) *status.Failure {
 
 // Policy is compiled Rules. It is immutable and safe for concurrent use.
 type Policy struct {
-	allowByDefault           bool
-	allow, deny, passthrough []pattern
-	private                  []netip.Prefix
-	lab                      bool
-	local                    []netip.Prefix
+	deny, passthrough []pattern
+	// lists are the user's allowlist, and those of the layers that have one: each must
+	// allow what is to pass.
+	lists   []list
+	private []netip.Prefix
+	lab     bool
+	local   []netip.Prefix
+}
+
+// list is an allowlist.
+type list struct {
+	layer     string // "" is the user's own
+	byDefault bool
+	allow     []pattern
 }
 
 // New compiles rules; the error names the entry that cannot be read.
 func New(r Rules) (*Policy, error) {
 	p := &Policy{lab: r.Lab, local: r.Local}
-	switch r.Default {
-	case "", "allow":
-		p.allowByDefault = true
-	case "deny":
-	default:
-		return nil, fmt.Errorf(`policy.default must be "allow" or "deny", not %q`, r.Default)
+	var err error
+	if p.passthrough, err = parseList("passthrough", "", r.Passthrough); err != nil {
+		return nil, err
 	}
-	for _, list := range []struct {
-		name string
-		from []string
-		to   *[]pattern
-	}{{"allow", r.Allow, &p.allow}, {"deny", r.Deny, &p.deny}, {"passthrough", r.Passthrough, &p.passthrough}} {
-		for _, s := range list.from {
-			pat, err := parsePattern(list.name, s)
-			if err != nil {
-				return nil, fmt.Errorf("policy.%s: %w", list.name, err)
-			}
-			*list.to = append(*list.to, pat)
+	var widening []pattern
+	for _, layer := range slices.Concat([]Layer{{Default: r.Default, Allow: r.Allow, Deny: r.Deny}}, r.Layers) {
+		own, err := p.add(layer)
+		if err != nil {
+			return nil, err
 		}
+		if layer.Widens {
+			widening = append(widening, own...)
+		}
+	}
+	for i := range p.lists {
+		p.lists[i].allow = append(p.lists[i].allow, widening...)
 	}
 	if err := p.checkPassthrough(); err != nil {
 		return nil, err
@@ -106,11 +126,54 @@ func New(r Rules) (*Policy, error) {
 	return p, nil
 }
 
+// add compiles a layer, the user's own first, and returns what it allows.
+func (p *Policy) add(layer Layer) (allow []pattern, err error) {
+	if layer.Default != "" && layer.Default != "allow" && layer.Default != "deny" {
+		return nil, fmt.Errorf(`policy.default must be "allow" or "deny", not %q`, layer.Default)
+	}
+	deny, err := parseList("deny", layer.Name, layer.Deny)
+	if err != nil {
+		return nil, err
+	}
+	p.deny = append(p.deny, deny...)
+	if allow, err = parseList("allow", layer.Name, layer.Allow); err != nil {
+		return nil, err
+	}
+	if byDefault := layer.Default != "deny"; layer.Name == "" || !byDefault {
+		p.lists = append(p.lists, list{layer: layer.Name, byDefault: byDefault, allow: allow})
+	}
+	return allow, nil
+}
+
+func parseList(name, layer string, entries []string) (patterns []pattern, err error) {
+	for _, s := range entries {
+		pat, err := parsePattern(name, s)
+		if err != nil {
+			return nil, fmt.Errorf("policy.%s: %w", name, err)
+		}
+		pat.rule += of(layer)
+		patterns = append(patterns, pat)
+	}
+	return patterns, nil
+}
+
+// of says of which layer a rule is.
+func of(layer string) string {
+	if layer == "" {
+		return ""
+	}
+	return " (" + layer + ")"
+}
+
 // checkPassthrough refuses rules on requests to hosts that nobody looks into.
 func (p *Policy) checkPassthrough() error {
 	for i := range p.passthrough {
 		through := &p.passthrough[i]
-		for _, rule := range slices.Concat(p.deny, p.allow) {
+		rules := slices.Clone(p.deny)
+		for _, l := range p.lists {
+			rules = append(rules, l.allow...)
+		}
+		for _, rule := range rules {
 			if rule.on != nil && through.overlaps(&rule) {
 				return fmt.Errorf("policy: %s needs a look inside, and %s lets none", rule.rule, through.rule)
 			}
@@ -125,15 +188,26 @@ const (
 	portDefault  = "port 443 only"
 )
 
-// otherwise is the rule for what no entry allows.
-func (p *Policy) otherwise(t Target) string {
+// otherwise is the decision on what no entry of a list allows.
+func (l *list) otherwise(t Target) Decision {
 	switch {
 	case t.Port != 443:
-		return portDefault
-	case p.allowByDefault:
-		return allowDefault
+		return Decision{Kind: status.PortNotAllowed, Rule: portDefault,
+			Reason: fmt.Sprintf("port %d is not allowed for %s", t.Port, t.Host),
+			Advice: fmt.Sprintf("to allow it, name it in the configuration: policy.allow = [%q]", t)}
+	case !l.byDefault:
+		return Decision{Kind: status.PolicyDenied, Rule: denyDefault + of(l.layer),
+			Reason: fmt.Sprintf(`%s is not on the allowlist (policy.default = "deny")%s`, t, of(l.layer))}
 	}
-	return denyDefault
+	return Decision{Allowed: true, Rule: allowDefault, Reason: "allowed by default"}
+}
+
+// decide decides by the list alone. What it allows some requests of is allowed.
+func (l *list) decide(t Target) Decision {
+	if rule := match(l.allow, t, true); rule != "" {
+		return Decision{Allowed: true, Rule: rule, Reason: "allowed by the rule " + rule}
+	}
+	return l.otherwise(t)
 }
 
 // Decide decides on a target before its name is resolved. Deny wins. What the rules
@@ -142,19 +216,16 @@ func (p *Policy) Decide(t Target) Decision {
 	if rule := match(p.deny, t, false); rule != "" {
 		return Decision{Kind: status.PolicyDenied, Rule: rule, Reason: fmt.Sprintf("%s is denied by the rule %s", t, rule)}
 	}
-	if rule := match(p.allow, t, true); rule != "" {
-		return p.checkLiteral(t, Decision{Allowed: true, Rule: rule, Reason: "allowed by the rule " + rule})
+	decided := p.lists[0].decide(t)
+	for i := 1; decided.Allowed && i < len(p.lists); i++ {
+		if d := p.lists[i].decide(t); !d.Allowed {
+			decided = d
+		}
 	}
-	if t.Port != 443 {
-		return Decision{Kind: status.PortNotAllowed, Rule: portDefault,
-			Reason: fmt.Sprintf("port %d is not allowed for %s", t.Port, t.Host),
-			Advice: fmt.Sprintf("to allow it, name it in the configuration: policy.allow = [%q]", t)}
+	if !decided.Allowed {
+		return decided
 	}
-	if !p.allowByDefault {
-		return Decision{Kind: status.PolicyDenied, Rule: denyDefault,
-			Reason: fmt.Sprintf(`%s is not on the allowlist (policy.default = "deny")`, t)}
-	}
-	return p.checkLiteral(t, Decision{Allowed: true, Rule: allowDefault, Reason: "allowed by default"})
+	return p.checkLiteral(t, decided)
 }
 
 // checkLiteral refuses a literal address at once; a documentation address is

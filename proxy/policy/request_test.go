@@ -18,7 +18,7 @@ func TestRequestEntries(t *testing.T) {
 		p, err := New(Rules{Allow: []string{entry}, Deny: []string{entry}})
 		if err != nil {
 			t.Errorf("%s: %v", entry, err)
-		} else if p.deny[0].on == nil || p.allow[0].on == nil {
+		} else if p.deny[0].on == nil || p.lists[0].allow[0].on == nil {
 			t.Errorf("%s: taken for a host", entry)
 		}
 	}

@@ -211,31 +211,49 @@ func (o *onRequests) allows(r Request) bool {
 
 // Requests are the rules on requests to one target.
 type Requests struct {
-	policy      *Policy
-	target      Target
-	deny, allow []*pattern
-	// open is the rule by which everything passes that no rule denies, "" when an
-	// allow has to name it.
-	open string
+	target Target
+	deny   []*pattern
+	lists  []requestList
+}
+
+// requestList is an allowlist of requests.
+type requestList struct {
+	// open is the rule by which every request passes, "" when an entry has to name it;
+	// else otherwise is the decision.
+	open      string
+	allow     []*pattern // the most specific first
+	otherwise Decision
 }
 
 // Requests returns the rules on requests to a target, nil when none has a say in
 // them: then the host is all.
 func (p *Policy) Requests(t Target) *Requests {
-	r := &Requests{policy: p, target: t, deny: matching(p.deny, t, false), allow: matching(p.allow, t, true)}
-	hasRequests := func(rules []*pattern) []*pattern {
-		return slices.DeleteFunc(slices.Clone(rules), func(p *pattern) bool { return p.on == nil })
+	r := &Requests{target: t, deny: onRequestsOnly(matching(p.deny, t, false))}
+	judged := len(r.deny) > 0
+	for i := range p.lists {
+		own := p.lists[i].forRequests(t)
+		judged = judged || own.open == "" && len(own.allow) > 0
+		r.lists = append(r.lists, own)
 	}
-	if whole := slices.IndexFunc(r.allow, func(p *pattern) bool { return p.on == nil }); whole >= 0 {
-		r.open = r.allow[whole].rule
-	} else if t.Port == 443 && p.allowByDefault {
-		r.open = allowDefault
-	}
-	r.deny, r.allow = hasRequests(r.deny), hasRequests(r.allow)
-	if len(r.deny) == 0 && (r.open != "" || len(r.allow) == 0) {
+	if !judged {
 		return nil
 	}
 	return r
+}
+
+func (l *list) forRequests(t Target) requestList {
+	found := matching(l.allow, t, true)
+	r := requestList{allow: onRequestsOnly(found), otherwise: l.otherwise(t)}
+	if whole := slices.IndexFunc(found, func(p *pattern) bool { return p.on == nil }); whole >= 0 {
+		r.open = found[whole].rule
+	} else if r.otherwise.Allowed {
+		r.open = r.otherwise.Rule
+	}
+	return r
+}
+
+func onRequestsOnly(rules []*pattern) []*pattern {
+	return slices.DeleteFunc(slices.Clone(rules), func(p *pattern) bool { return p.on == nil })
 }
 
 // Decide decides on a request that is to be sent, with what it may also be taken for.
@@ -247,28 +265,46 @@ func (rs *Requests) Decide(r Request, also []Request) Decision {
 	return d
 }
 
-func (rs *Requests) decide(r Request) Decision {
+func (rs *Requests) decide(r Request) (decided Decision) {
 	for _, p := range rs.deny { // the most specific first
 		if p.on.denies(r) {
 			return Decision{Kind: status.PolicyDenied, Rule: p.rule, Reason: fmt.Sprintf("%s on %s is denied by the rule %s", r, rs.target, p.rule)}
 		}
 	}
-	if rs.open != "" {
-		return Decision{Allowed: true, Rule: rs.open, Reason: "allowed by the rule " + rs.open}
+	for i := range rs.lists {
+		d := rs.lists[i].decide(r, rs.target)
+		if !d.Allowed {
+			return d
+		}
+		if i == 0 {
+			decided = d
+		}
 	}
-	for _, p := range rs.allow {
+	return decided
+}
+
+func (l *requestList) decide(r Request, t Target) Decision {
+	if l.open != "" {
+		return Decision{Allowed: true, Rule: l.open, Reason: "allowed by the rule " + l.open}
+	}
+	for _, p := range l.allow {
 		if p.on.allows(r) {
 			return Decision{Allowed: true, Rule: p.rule, Reason: "allowed by the rule " + p.rule}
 		}
 	}
-	for _, p := range rs.allow { // one that minds the method alone says most
+	denied := Decision{Kind: status.PolicyDenied, Rule: l.otherwise.Rule}
+	for _, p := range l.allow { // one that minds the method alone says most
 		if p.on.methods != nil && p.on.path.matchAll(r.readings) {
-			return Decision{Kind: status.PolicyDenied, Rule: p.rule,
-				Reason: fmt.Sprintf("%s on %s is not allowed: the rule %s takes %s only", r, rs.target, p.rule, strings.Join(p.on.methods, ", "))}
+			denied.Rule = p.rule
+			denied.Reason = fmt.Sprintf("%s on %s is not allowed: the rule %s takes %s only", r, t, p.rule, strings.Join(p.on.methods, ", "))
+			return denied
 		}
 	}
-	return Decision{Kind: status.PolicyDenied, Rule: rs.policy.otherwise(rs.target),
-		Reason: fmt.Sprintf("%s on %s is on no allowlist, whose nearest rule is %s", r, rs.target, rs.allow[0].rule)}
+	denied.Reason = fmt.Sprintf("%s on %s is on no allowlist", r, t)
+	if len(l.allow) > 0 {
+		denied.Reason += ", whose nearest rule is " + l.allow[0].rule
+	}
+	return denied
 }
 
 // Unreadable is the refusal of a request whose path cannot be judged.
