@@ -28,7 +28,7 @@ func serveCommand() *command {
   agentproxy serve --config ./ci.toml            # with the policy of this file`,
 		long: "Logs to stderr as JSON lines and never leaves for idleness. SIGTERM and SIGINT end it.",
 		define: func(flags *pflag.FlagSet) action {
-			var t tunnelFlags
+			t := tunnelFlags{anywhere: true}
 			t.define(flags)
 			port := flags.Int("port", 0, "listen on this `port` of 127.0.0.1 (default: front.port, or a free one)")
 			return func(ctx context.Context, proc *process, args []string) error {
@@ -102,7 +102,7 @@ Clients set egress.upstream = "http://ci:s3cret@10.0.0.5:3128" and name a copy o
 this machine's agent-proxy-ca.crt in egress.extra_roots. Credentials are required
 and are read from the environment. Without --tls they cross the network readable.`,
 		define: func(flags *pflag.FlagSet) action {
-			var t tunnelFlags
+			t := tunnelFlags{anywhere: true}
 			t.define(flags)
 			listen := flags.String("listen", "", "`address:port` to listen at (required)")
 			name := flags.String("tls", "", "speak TLS to clients, with a certificate for this host `name`")

@@ -38,6 +38,11 @@ type Config struct {
 	Exec Exec `toml:"exec" json:"-"`
 	// Isolate is neither.
 	Isolate Isolate `toml:"isolate" json:"-"`
+
+	// Project are the rules of the project that the working directory is in, nil when it
+	// has none; Run those of one run.
+	Project *Project `toml:"-" json:",omitempty"`
+	Run     *Layer   `toml:"-" json:",omitempty"`
 }
 
 // Isolate is what isolated commands share with this machine.
@@ -90,13 +95,16 @@ type Egress struct {
 	ConnectTo map[string]string `toml:"connect_to"`
 }
 
-// Policy is where the embedded egress may go; see policy.Rules.
+// Policy is where the embedded egress may go; see policy.Rules. Once loaded its
+// entries name no groups any more.
 type Policy struct {
 	Default     string   `toml:"default"`
 	Allow       []string `toml:"allow"`
 	Deny        []string `toml:"deny"`
 	Passthrough []string `toml:"passthrough"`
 	Private     []string `toml:"private"`
+	// Empty are the groups that stand for no host on this machine.
+	Empty []string `toml:"-" json:"-"`
 }
 
 // Front is the loopback listener and the life of the daemon behind it.
@@ -115,10 +123,18 @@ const DefaultIdleExit = 30 * time.Minute
 
 // Load reads the configuration: path if given, else $AGENTPROXY_CONFIG, else
 // $XDG_CONFIG_HOME/agentproxy/config.toml if it exists. Roots that were adopted are in
-// force beside it.
-func Load(path string, getenv func(string) string) (*Config, error) {
+// force beside it, and so is the file of the project that the working directory is in;
+// "" is in none. Groups are resolved.
+func Load(path string, getenv func(string) string, workingDir string) (*Config, error) {
 	c, err := load(path, getenv)
 	if err != nil {
+		return nil, err
+	}
+	if c.Project, err = findProject(getenv, workingDir); err != nil {
+		return nil, err
+	}
+	c.expandGroups(getenv, workingDir)
+	if _, err := policy.New(c.rules()); err != nil {
 		return nil, err
 	}
 	c.Egress.ExtraRoots = append(c.Egress.ExtraRoots, adopted(getenv)...)
@@ -205,24 +221,32 @@ func Dir(getenv func(string) string) (string, error) {
 // Parse reads a configuration; path is for messages and relative file names.
 func Parse(path string, raw []byte) (*Config, error) {
 	c := &Config{Path: path}
-	err := toml.NewDecoder(strings.NewReader(string(raw))).DisallowUnknownFields().Decode(c)
+	if err := decode(path, raw, c); err != nil {
+		return nil, err
+	}
+	if err := c.resolve(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// decode reads TOML strictly; the error has the line and column.
+func decode(path string, raw []byte, to any) error {
+	err := toml.NewDecoder(strings.NewReader(string(raw))).DisallowUnknownFields().Decode(to)
 	var unknown *toml.StrictMissingError
 	var bad *toml.DecodeError
 	switch {
 	case errors.As(err, &unknown):
 		first := unknown.Errors[0]
 		line, col := first.Position()
-		return nil, fmt.Errorf("%s:%d:%d: unknown key %s", path, line, col, strings.Join(first.Key(), "."))
+		return fmt.Errorf("%s:%d:%d: unknown key %s", path, line, col, strings.Join(first.Key(), "."))
 	case errors.As(err, &bad):
 		line, col := bad.Position()
-		return nil, fmt.Errorf("%s:%d:%d: %s", path, line, col, strings.TrimPrefix(bad.Error(), "toml: "))
+		return fmt.Errorf("%s:%d:%d: %s", path, line, col, strings.TrimPrefix(bad.Error(), "toml: "))
 	case err != nil:
-		return nil, fmt.Errorf("%s: %s", path, strings.TrimPrefix(err.Error(), "toml: "))
+		return fmt.Errorf("%s: %s", path, strings.TrimPrefix(err.Error(), "toml: "))
 	}
-	if err := c.resolve(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return c, nil
+	return nil
 }
 
 // resolve checks every value and makes file names absolute.
@@ -269,18 +293,33 @@ func (c *Config) resolve() error {
 	if _, err := c.Isolate.Ports(); err != nil {
 		return err
 	}
-	_, err := policy.New(c.Policy.rules())
+	checked, err := Layer{Default: c.Policy.Default, Allow: c.Policy.Allow, Deny: c.Policy.Deny}.withoutGroups()
+	if err != nil {
+		return err
+	}
+	own := c.Policy
+	own.Allow, own.Deny = checked.Allow, checked.Deny
+	_, err = policy.New((&Config{Policy: own}).rules())
 	return err
 }
 
-func (p Policy) rules() policy.Rules {
-	return policy.Rules{Default: p.Default, Allow: p.Allow, Deny: p.Deny, Passthrough: p.Passthrough, Private: p.Private}
+// rules are those of all layers.
+func (c *Config) rules() policy.Rules {
+	p := c.Policy
+	r := policy.Rules{Default: p.Default, Allow: p.Allow, Deny: p.Deny, Passthrough: p.Passthrough, Private: p.Private}
+	if c.Project != nil {
+		r.Layers = append(r.Layers, c.Project.Policy.layer("project", c.Project.Trusted))
+	}
+	if c.Run != nil {
+		r.Layers = append(r.Layers, c.Run.layer("run", true))
+	}
+	return r
 }
 
 // Rules returns the policy in the form that policy.New takes, with what the
 // machine's own addresses say about its network.
 func (c *Config) Rules() policy.Rules {
-	r := c.Policy.rules()
+	r := c.rules()
 	r.Local = interfacePrefixes()
 	r.Lab = policy.LabNetwork(r.Local)
 	return r

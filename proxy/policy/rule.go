@@ -46,6 +46,9 @@ var services = map[string]string{"fetch": "git-upload-pack", "push": "git-receiv
 // requests, nil when the host is all.
 func splitEntry(list, entry string) (host string, on *onRequests, err error) {
 	words := strings.Fields(entry)
+	if n := len(words); n > 1 && strings.HasPrefix(words[n-1], "(@") {
+		words = words[:n-1] // the group that it came from
+	}
 	o := &onRequests{}
 	if n := len(words); n > 1 && services[words[n-1]] != "" {
 		o.service, words = words[n-1], words[:n-1]
@@ -64,7 +67,7 @@ func splitEntry(list, entry string) (host string, on *onRequests, err error) {
 	}
 	host, path := splitPath(words[0])
 	if path == "" && o.methods == nil && o.service == "" {
-		return entry, nil, nil
+		return host, nil, nil
 	}
 	if strings.HasPrefix(host, "cname:") {
 		return "", nil, fmt.Errorf("%q: aliases (cname:) are refused as hosts, without method and path", entry)

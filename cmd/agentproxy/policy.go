@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/agentproxy/agentproxy/proxy/config"
+	"github.com/agentproxy/agentproxy/proxy/contract"
+	"github.com/agentproxy/agentproxy/proxy/policy"
+	"github.com/agentproxy/agentproxy/proxy/status"
+	"github.com/spf13/pflag"
+)
+
+func policyCommand() *command {
+	return &command{
+		name:  "policy",
+		args:  "show | check [file] | test [file] <host|url> [method] | trust <file>",
+		short: "Show, check and try the policy",
+		examples: `
+  agentproxy policy show                         # every layer that is in force here, its groups resolved
+  agentproxy policy check ./policy.toml          # is it right, and does every entry have an effect
+  agentproxy policy test https://api.example/repos/a PUT   # may this pass, and by which rule
+  agentproxy policy trust .agentproxy.toml       # let a project's file allow more, as long as it stays as it is`,
+		long: `
+Without a file it is the configuration that exec would use here, the project's
+file included. test ends with exit status 1 when the answer is no.
+
+A project's file only narrows what your own configuration allows. trust lets it
+widen that until it is changed; trust --no takes it back.`,
+		define: func(flags *pflag.FlagSet) action {
+			var t tunnelFlags
+			t.define(flags)
+			asJSON := flags.Bool("json", false, "with show, check and test: print JSON")
+			no := flags.Bool("no", false, "with trust: take it back")
+			of := verbFlags{"show": {"config", "json"}, "check": {"config", "json"}, "test": {"config", "json"}, "trust": {"no"}}
+			return func(_ context.Context, proc *process, args []string) error {
+				verb := ""
+				if len(args) > 0 {
+					verb, args = args[0], args[1:]
+				}
+				if err := of.check("policy", verb, flags); err != nil {
+					return err
+				}
+				switch {
+				case verb == "show" && len(args) == 0:
+					return showPolicy(proc, t, *asJSON)
+				case verb == "check" && len(args) <= 1:
+					return checkPolicy(proc, t, args, *asJSON)
+				case verb == "test" && len(args) > 0 && len(args) <= 3:
+					return testPolicy(proc, t, args, *asJSON)
+				case verb == "trust" && len(args) == 1:
+					return trustProject(proc, args[0], !*no)
+				}
+				return hint(errors.New("policy needs show, check [file], test [file] <host|url> [method] or trust <file>"), "agentproxy policy show")
+			}
+		},
+		values: firstWords("show", "check", "test", "trust"),
+	}
+}
+
+// shownLayer is a layer of the policy in force.
+type shownLayer struct {
+	// Name is "user", "project" or "run"; Path its file.
+	Name string `json:"name"`
+	Path string `json:"path,omitempty"`
+	// Trusted is false for a project's file that only narrows.
+	Trusted     bool     `json:"trusted"`
+	Default     string   `json:"default"`
+	Deny        []string `json:"deny"`
+	Allow       []string `json:"allow"`
+	Passthrough []string `json:"passthrough,omitempty"`
+	Private     []string `json:"private,omitempty"`
+}
+
+// layersOf are the layers of a configuration, the user's first.
+func layersOf(c *config.Config) []shownLayer {
+	or := func(s, otherwise string) string {
+		if s == "" {
+			return otherwise
+		}
+		return s
+	}
+	list := func(entries []string) []string { return append([]string{}, entries...) }
+	layers := []shownLayer{{Name: "user", Path: c.Path, Trusted: true, Default: or(c.Policy.Default, "allow"),
+		Deny: list(c.Policy.Deny), Allow: list(c.Policy.Allow), Passthrough: c.Policy.Passthrough, Private: c.Policy.Private}}
+	if p := c.Project; p != nil {
+		layers = append(layers, shownLayer{Name: "project", Path: p.Path, Trusted: p.Trusted, Default: or(p.Policy.Default, "allow"),
+			Deny: list(p.Policy.Deny), Allow: list(p.Policy.Allow)})
+	}
+	return layers
+}
+
+func (f *tunnelFlags) load(proc *process) (*config.Config, error) {
+	o, err := f.options(proc)
+	return o.Config, err
+}
+
+func showPolicy(proc *process, flags tunnelFlags, asJSON bool) error {
+	c, err := flags.load(proc)
+	if err != nil {
+		return err
+	}
+	layers := layersOf(c)
+	if asJSON {
+		return json.NewEncoder(proc.Out).Encode(struct {
+			Layers  []shownLayer `json:"layers"`
+			Remarks []string     `json:"remarks"`
+		}{layers, remarks(c)})
+	}
+	for _, l := range layers {
+		printLayer(proc.Out, l)
+	}
+	for _, r := range remarks(c) {
+		fmt.Fprintf(proc.Out, "note: %s\n", r)
+	}
+	return nil
+}
+
+func printLayer(w io.Writer, l shownLayer) {
+	from := l.Path
+	if from == "" {
+		from = "no file"
+	}
+	fmt.Fprintf(w, "%s: %s\n  default = %q\n", l.Name, from, l.Default)
+	for _, list := range []struct {
+		name    string
+		entries []string
+	}{{"deny", l.Deny}, {"allow", l.Allow}, {"passthrough", l.Passthrough}, {"private", l.Private}} {
+		for _, entry := range list.entries {
+			fmt.Fprintf(w, "  %-11s %s\n", list.name, entry)
+		}
+	}
+}
+
+// remarks are what is right and yet may not be what is meant.
+func remarks(c *config.Config) []string {
+	list := []string{}
+	if c.Egress.Upstream != "" {
+		list = append(list, "egress.upstream is set: that egress decides, and this policy has no say")
+	}
+	for _, name := range c.Policy.Empty {
+		list = append(list, fmt.Sprintf("@%s stands for no host here: its tool is configured for none that we can read", name))
+	}
+	if p := c.Project; p != nil && !p.Trusted && p.Policy.Default != "deny" && len(p.Policy.Allow) > 0 {
+		list = append(list, fmt.Sprintf("what %s allows has no effect: it only narrows until you trust it (agentproxy policy trust %s)", p.Path, p.Path))
+	}
+	if p, err := policy.New(c.Rules()); err == nil {
+		list = append(list, p.Remarks()...)
+	}
+	return list
+}
+
+func checkPolicy(proc *process, flags tunnelFlags, files []string, asJSON bool) error {
+	c := &config.Config{}
+	var err error
+	switch {
+	case len(files) == 1 && filepath.Base(files[0]) == config.ProjectFile:
+		c.Project, err = config.ReadProject(proc.Getenv, files[0])
+	case len(files) == 1:
+		flags.config = files[0]
+		fallthrough
+	default:
+		c, err = flags.load(proc)
+	}
+	if asJSON {
+		return printCheck(proc, c, err)
+	}
+	if err != nil {
+		return err
+	}
+	for _, l := range layersOf(c) {
+		if l.Path != "" {
+			fmt.Fprintf(proc.Out, "%s: ok, default %s, %d to allow, %d to deny\n", l.Path, l.Default, len(l.Allow), len(l.Deny))
+		}
+	}
+	for _, r := range remarks(c) {
+		fmt.Fprintf(proc.Out, "note: %s\n", r)
+	}
+	return nil
+}
+
+func printCheck(proc *process, c *config.Config, err error) error {
+	result := struct {
+		OK      bool     `json:"ok"`
+		Error   string   `json:"error,omitempty"`
+		Remarks []string `json:"remarks"`
+	}{OK: err == nil, Remarks: []string{}}
+	if err != nil {
+		result.Error = err.Error()
+	} else {
+		result.Remarks = remarks(c)
+	}
+	if encoding := json.NewEncoder(proc.Out).Encode(result); encoding != nil {
+		return encoding
+	}
+	if err != nil {
+		return errSilent
+	}
+	return nil
+}
+
+func testPolicy(proc *process, flags tunnelFlags, args []string, asJSON bool) error {
+	if _, err := os.Stat(args[0]); err == nil && len(args) > 1 || strings.HasSuffix(args[0], ".toml") {
+		flags.config, args = args[0], args[1:]
+	}
+	if len(args) == 0 {
+		return hint(errors.New("policy test needs a host or a URL"), "agentproxy policy test https://api.example/repos/a GET")
+	}
+	c, err := flags.load(proc)
+	if err != nil {
+		return err
+	}
+	method := ""
+	if len(args) == 2 {
+		method = args[1]
+	}
+	q, err := ask(args[0], method)
+	if err != nil {
+		return err
+	}
+	r := reason{Host: q.target.String(), Failures: []*status.Failure{}}
+	if err := r.decide(contract.Start{Config: c}, q); err != nil {
+		return err
+	}
+	if asJSON {
+		err = json.NewEncoder(proc.Out).Encode(r)
+	} else {
+		printDecision(proc.Out, r)
+	}
+	if err == nil && r.Decision == "denied" {
+		return errNo
+	}
+	return err
+}
+
+func trustProject(proc *process, file string, trust bool) error {
+	if proc.Getenv(contract.RunVariable) != "" {
+		return hint(errors.New("a run cannot trust a project's file: that is for who started it"), "agentproxy policy trust %s", file)
+	}
+	if !trust {
+		was, err := config.Distrust(proc.Getenv, file)
+		if err == nil && !was {
+			fmt.Fprintf(proc.Out, "%s was not trusted\n", file)
+		} else if err == nil {
+			fmt.Fprintf(proc.Out, "%s only narrows again\n", file)
+		}
+		return err
+	}
+	p, err := config.Trust(proc.Getenv, file)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(proc.Out, "%s may widen the policy as it is now: %d to allow\n", p.Path, len(p.Policy.Allow))
+	return nil
+}
