@@ -31,6 +31,7 @@ func execCommand() *command {
   agentproxy exec -- pip install requests        # finds or starts the tunnel, trusts it, runs pip
   agentproxy exec -- sh -c 'curl -sS "$URL" | jq .'  # everything that the shell starts is covered
   agentproxy exec --isolate -- ./build.sh            # and no way around the tunnel (Linux)
+  agentproxy exec --allow db.example:8443 -- ./migrate  # one host more than the policy has, for this run
   agentproxy exec --dry-run -- pip install requests  # what would be changed for it, and why`,
 		long: `
 The command gets the tunnel's address and CA in its environment, your own
@@ -51,6 +52,9 @@ command cannot be executed, 127 when it is not found.`,
 			flags.StringVar(&f.capture, "capture", "", "give the command a network of its own, all of which leads into the tunnel: `auto` (the default: once more, where nothing narrower has helped), always, or never; Linux only")
 			flags.BoolVar(&f.isolate, "isolate", false, "leave the command no way past the tunnel: --capture always, without the host's loopback, sockets, signals and new privileges")
 			flags.UintSliceVar(&f.publish, "publish", nil, "with --isolate: let this machine's loopback reach the `port` that the command serves")
+			flags.StringArrayVar(&f.allow, "allow", nil, "let this run also reach a `host`, or make requests as in policy.allow; never past a deny")
+			flags.StringArrayVar(&f.deny, "deny", nil, "keep this run from a `host`, or from requests as in policy.deny")
+			flags.BoolVar(&f.reportOnly, "report-only", false, "let pass what the policy refuses, record it and tell it at the end")
 			flags.BoolVar(&f.noPreload, "no-preload", false, "load no hook of ours into Node, Python, Ruby or PHP")
 			flags.BoolVar(&f.pty, "pty", false, "put a pseudo terminal before any command on a terminal, not only before tools with a profile")
 			flags.BoolVar(&f.noPty, "no-pty", false, "leave the terminal to the command: what it prints there is not read")
@@ -64,6 +68,8 @@ type execFlags struct {
 	dryRun, json, noWatch, noPreload, pty, noPty, verbose, isolate bool
 	retry, verdictFile, capture                                    string
 	publish                                                        []uint
+	allow, deny                                                    []string
+	reportOnly                                                     bool
 }
 
 func (f *execFlags) check(argv []string) error {
@@ -91,6 +97,11 @@ func runExec(ctx context.Context, proc *process, f execFlags, argv []string) err
 	options, err := f.options(proc)
 	if err != nil {
 		return err
+	}
+	if len(f.allow) > 0 || len(f.deny) > 0 || f.reportOnly {
+		if err := options.Config.ForRun(config.Layer{Allow: f.allow, Deny: f.deny}, f.reportOnly, proc.Getenv, workingDir()); err != nil {
+			return hint(err, "agentproxy exec --allow api.example -- %s", argv[0])
+		}
 	}
 	o := f.session(proc, options, argv)
 	if f.dryRun || f.noWatch {

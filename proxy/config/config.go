@@ -103,9 +103,47 @@ type Policy struct {
 	Deny        []string `toml:"deny"`
 	Passthrough []string `toml:"passthrough"`
 	Private     []string `toml:"private"`
+	// Mode "report" lets pass what the rules refuse and records it; "" and "enforce"
+	// refuse it.
+	Mode string `toml:"mode"`
 	// Empty are the groups that stand for no host on this machine.
 	Empty []string `toml:"-" json:"-"`
 }
+
+// The values of Policy.Mode.
+const (
+	ModeEnforce = "enforce"
+	ModeReport  = "report"
+)
+
+// Reports is true when refusals are recorded only.
+func (p Policy) Reports() bool { return p.Mode == ModeReport }
+
+// ForRun adds what one run allows, denies and reports. Groups are resolved.
+func (c *Config) ForRun(layer Layer, report bool, getenv func(string) string, workingDir string) error {
+	checked, err := layer.withoutGroups()
+	if err == nil {
+		_, err = policy.New(policy.Rules{Layers: []policy.Layer{checked.layer("run", true)}})
+	}
+	if err != nil {
+		return err
+	}
+	m := machine{getenv: getenv, dir: workingDir, root: "/"}
+	layer.Allow, _ = m.expand(layer.Allow)
+	layer.Deny, _ = m.expand(layer.Deny)
+	c.Run = &layer
+	if report {
+		c.Policy.Mode = ModeReport
+	}
+	if c.Front.IdleExit == "" {
+		c.Front.IdleExit = runIdleExit // no other run is likely to want the same
+	}
+	_, err = policy.New(c.rules())
+	return err
+}
+
+// runIdleExit is the idle time of a tunnel with rules for one run.
+const runIdleExit = "1m"
 
 // Front is the loopback listener and the life of the daemon behind it.
 type Front struct {
@@ -297,6 +335,9 @@ func (c *Config) resolve() error {
 	if err != nil {
 		return err
 	}
+	if !slices.Contains([]string{"", ModeEnforce, ModeReport}, c.Policy.Mode) {
+		return fmt.Errorf("policy.mode: %q is neither %s nor %s", c.Policy.Mode, ModeEnforce, ModeReport)
+	}
 	own := c.Policy
 	own.Allow, own.Deny = checked.Allow, checked.Deny
 	_, err = policy.New((&Config{Policy: own}).rules())
@@ -306,7 +347,7 @@ func (c *Config) resolve() error {
 // rules are those of all layers.
 func (c *Config) rules() policy.Rules {
 	p := c.Policy
-	r := policy.Rules{Default: p.Default, Allow: p.Allow, Deny: p.Deny, Passthrough: p.Passthrough, Private: p.Private}
+	r := policy.Rules{Default: p.Default, Allow: p.Allow, Deny: p.Deny, Passthrough: p.Passthrough, Private: p.Private, Report: p.Reports()}
 	if c.Project != nil {
 		r.Layers = append(r.Layers, c.Project.Policy.layer("project", c.Project.Trusted))
 	}

@@ -57,6 +57,12 @@ func (d *daemon) keep(c net.Conn, f *status.Failure) {
 			f.Run = run
 		}
 	}
+	if f.Reported {
+		d.runs.reported(f.Entry())
+		d.log.Add(f.Entry())
+		d.stats.Add(page.Event{Entry: f.Entry(), Detail: f.Detail})
+		return
+	}
 	d.runs.record(f)
 	if err := d.shellFile.Failed(f.TS.Time); err != nil {
 		d.options.Log.Warn("the shells' file", "error", err.Error())
@@ -106,6 +112,7 @@ func (d *daemon) opened(c net.Conn, target string) (ended func()) {
 		runs = 1
 		e.Run = cmp.Or(run, d.runs.only())
 		d.runs.opened(e.Run, target)
+		d.runs.reported(e)
 	}
 	switch {
 	case d.options.Authorize != nil, runs <= 1 && !d.search.begin():
@@ -124,6 +131,7 @@ func (d *daemon) opened(c net.Conn, target string) (ended func()) {
 			}
 			if !ok || e.Run != "" {
 				d.runs.opened(e.Run, target)
+				d.runs.reported(e)
 			}
 			keep(p)
 		})
@@ -139,7 +147,11 @@ func (d *daemon) granted(target string) status.Entry {
 		e.Host = t.String()
 	}
 	if err == nil && d.policy != nil {
-		e.By, e.Rule = "policy", d.policy.Decide(t).Rule
+		decision := d.policy.Decide(t)
+		e.By, e.Rule, e.Kind = "policy", decision.Rule, decision.Kind
+		if !decision.Allowed { // and yet opened
+			e.Outcome = status.Reported
+		}
 		if rule, ok := d.policy.Passthrough(t); ok {
 			e.Rule = rule
 		}
@@ -233,6 +245,9 @@ func (d *daemon) pages() map[string]http.Handler {
 		p.Default = rules.Default
 		p.Rules = []page.Rules{{Name: "deny", Patterns: rules.Deny}, {Name: "allow", Patterns: rules.Allow},
 			{Name: "passthrough", Patterns: rules.Passthrough}, {Name: "private", Patterns: rules.Private}}
+		for _, l := range rules.Layers {
+			p.Rules = append(p.Rules, page.Rules{Name: "deny (" + l.Name + ")", Patterns: l.Deny}, page.Rules{Name: "allow (" + l.Name + ")", Patterns: l.Allow})
+		}
 	}
 	return p.Routes()
 }

@@ -251,7 +251,7 @@ func gated(cfg *config.Config, onward proxy.TunnelFunc) (proxy.TunnelFunc, error
 			if requests := rules.Requests(t); d.Allowed && requests != nil {
 				d = requests.Unreadable(errors.New("the tunnel of the run around this one decrypts it"))
 			}
-			if !d.Allowed {
+			if !rules.Lets(d) {
 				return nil, d.Failure(t)
 			}
 		}

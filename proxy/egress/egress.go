@@ -83,7 +83,7 @@ func (e *Egress) Tunnel(ctx context.Context, target string) (net.Conn, error) {
 	if e.cfg.Local != nil {
 		return &session{egress: e, target: t}, nil
 	}
-	if d := e.cfg.Policy.Decide(t); !d.Allowed {
+	if d := e.cfg.Policy.Decide(t); !e.cfg.Policy.Lets(d) {
 		return nil, d.Failure(t)
 	}
 	if _, ok := e.cfg.Policy.Passthrough(t); ok {

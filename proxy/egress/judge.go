@@ -18,13 +18,23 @@ func (c *clientConn) judge(r *http.Request) *status.Failure {
 	}
 	t := c.session.target
 	request, also, err := policy.ParseRequest(r.Method, r.RequestURI, r.Header)
+	var d policy.Decision
 	if err != nil {
-		return rules.Unreadable(err).RequestFailure(t, request)
+		d = rules.Unreadable(err)
+	} else {
+		d = rules.Decide(request, also)
 	}
-	if d := rules.Decide(request, also); !d.Allowed {
-		return d.RequestFailure(t, request)
+	if !d.Allowed {
+		failure := d.RequestFailure(t, request)
+		if !c.session.egress.cfg.Policy.Lets(d) {
+			return failure
+		}
+		failure.Reported, failure.Code = true, 0
+		c.report(failure)
 	}
-	r.Method, r.RequestURI = request.Method, request.Target()
+	if err == nil {
+		r.Method, r.RequestURI = request.Method, request.Target()
+	}
 	return nil
 }
 

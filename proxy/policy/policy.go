@@ -35,6 +35,9 @@ type Rules struct {
 	Local []netip.Prefix
 	// Layers are further rules; the stricter of all decides.
 	Layers []Layer
+	// Report lets pass what the rules refuse, to be recorded. Addresses that must not be
+	// reached stay refused.
+	Report bool
 }
 
 // Layer is a set of rules beside the user's own.
@@ -60,6 +63,8 @@ type Decision struct {
 	Reason string
 	// Advice is what would change the decision, "" when nothing should.
 	Advice string
+	// address is set for a decision about an address, not a name.
+	address bool
 }
 
 // Failure is the refusal of a target that a client is answered with.
@@ -84,7 +89,12 @@ type Policy struct {
 	private []netip.Prefix
 	lab     bool
 	local   []netip.Prefix
+	report  bool
 }
+
+// Lets reports whether a target or request passes by a decision: also by a refusal,
+// when refusals are to be recorded only.
+func (p *Policy) Lets(d Decision) bool { return d.Allowed || p.report && !d.address }
 
 // list is an allowlist.
 type list struct {
@@ -95,7 +105,7 @@ type list struct {
 
 // New compiles rules; the error names the entry that cannot be read.
 func New(r Rules) (*Policy, error) {
-	p := &Policy{lab: r.Lab, local: r.Local}
+	p := &Policy{lab: r.Lab, local: r.Local, report: r.Report}
 	var err error
 	if p.passthrough, err = parseList("passthrough", "", r.Passthrough); err != nil {
 		return nil, err
@@ -249,6 +259,7 @@ func (p *Policy) CheckAddr(t Target, a netip.Addr) Decision {
 func (p *Policy) checkAddr(t Target, a netip.Addr, lab bool) (d Decision) {
 	for _, reading := range readings(a) {
 		if d = p.checkReading(t, reading, lab); !d.Allowed {
+			d.address = true
 			return d
 		}
 	}

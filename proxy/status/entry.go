@@ -13,6 +13,8 @@ const (
 	Opened  Outcome = "opened"  // a tunnel was opened
 	Refused Outcome = "refused" // the policy, the front or the upstream egress said no
 	Failed  Outcome = "failed"  // nobody said no, and it did not work
+	// Reported is what the policy would refuse, and let pass to be recorded only.
+	Reported Outcome = "reported"
 )
 
 // Entry is one decision of the tunnel's: a line of the audit log. Of what a client
@@ -75,7 +77,11 @@ func (k Kind) Outcome() Outcome {
 
 // Entry is the failure as a decision.
 func (f *Failure) Entry() Entry {
-	return Entry{TS: f.TS, Outcome: f.Kind.Outcome(), Host: f.Host, Method: f.Method, Path: f.Path, Kind: f.Kind, Code: f.Code, By: f.By, Rule: f.Rule,
+	outcome := f.Kind.Outcome()
+	if f.Reported {
+		outcome = Reported
+	}
+	return Entry{TS: f.TS, Outcome: outcome, Host: f.Host, Method: f.Method, Path: f.Path, Kind: f.Kind, Code: f.Code, By: f.By, Rule: f.Rule,
 		Run: f.Run, PID: f.PID, Process: f.Process}.Clean()
 }
 

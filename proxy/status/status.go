@@ -167,6 +167,8 @@ type Failure struct {
 	// itself: the connection goes on. The path is normalised, and has no query.
 	Method string `json:"method,omitempty"`
 	Path   string `json:"path,omitempty"`
+	// Reported is true for a refusal that was recorded only.
+	Reported bool `json:"-"`
 
 	// Code is the HTTP status given to the client, 0 when none could be.
 	Code int `json:"code,omitempty"`
@@ -300,6 +302,8 @@ type Evidence struct {
 	Unattributed int `json:"unattributed,omitempty"`
 	// Failures are what went wrong, oldest first.
 	Failures []*Failure `json:"failures"`
+	// Reported are decisions that would have been refusals, oldest first.
+	Reported []Entry `json:"reported,omitempty"`
 }
 
 // HostSeen is one host that a run has tried.

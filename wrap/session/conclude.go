@@ -12,6 +12,9 @@ import (
 
 // conclude says why the command failed, and remembers it.
 func (s *session) conclude(a attempt) {
+	if a.seen != nil && len(a.seen.Reported) > 0 {
+		s.Console.Reported(s.ID, a.seen.Reported)
+	}
 	if a.result.OK() {
 		s.writeVerdict(verdict.Verdict{Class: rules.None, Source: verdict.Output})
 		return
