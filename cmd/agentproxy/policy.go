@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/config"
 	"github.com/agentproxy/agentproxy/proxy/contract"
 	"github.com/agentproxy/agentproxy/proxy/policy"
@@ -20,7 +21,7 @@ import (
 func policyCommand() *command {
 	return &command{
 		name:  "policy",
-		args:  "show | check [file] | test [file] <host|url> [method] | trust <file>",
+		args:  "show | check [file] | test [file] <host|url> [method] | trust <file> | reload",
 		short: "Show, check and try the policy",
 		examples: `
   agentproxy policy show                         # every layer that is in force here, its groups resolved
@@ -28,6 +29,10 @@ func policyCommand() *command {
   agentproxy policy test https://api.example/repos/a PUT   # may this pass, and by which rule
   agentproxy policy trust .agentproxy.toml       # let a project's file allow more, as long as it stays as it is`,
 		long: `
+An edit takes effect within a second in what already runs; reload has every tunnel
+of yours read its files now, those of the groups as well. A file that does not
+parse changes nothing.
+
 Without a file it is the configuration that exec would use here, the project's
 file included. test ends with exit status 1 when the answer is no.
 
@@ -38,8 +43,8 @@ widen that until it is changed; trust --no takes it back.`,
 			t.define(flags)
 			asJSON := flags.Bool("json", false, "with show, check and test: print JSON")
 			no := flags.Bool("no", false, "with trust: take it back")
-			of := verbFlags{"show": {"config", "json"}, "check": {"config", "json"}, "test": {"config", "json"}, "trust": {"no"}}
-			return func(_ context.Context, proc *process, args []string) error {
+			of := verbFlags{"show": {"config", "json"}, "check": {"config", "json"}, "test": {"config", "json"}, "trust": {"no"}, "reload": nil}
+			return func(ctx context.Context, proc *process, args []string) error {
 				verb := ""
 				if len(args) > 0 {
 					verb, args = args[0], args[1:]
@@ -55,12 +60,14 @@ widen that until it is changed; trust --no takes it back.`,
 				case verb == "test" && len(args) > 0 && len(args) <= 3:
 					return testPolicy(proc, t, args, *asJSON)
 				case verb == "trust" && len(args) == 1:
-					return trustProject(proc, args[0], !*no)
+					return trustProject(ctx, proc, args[0], !*no)
+				case verb == "reload" && len(args) == 0:
+					return reloadPolicies(ctx, proc)
 				}
-				return hint(errors.New("policy needs show, check [file], test [file] <host|url> [method] or trust <file>"), "agentproxy policy show")
+				return hint(errors.New("policy needs show, check [file], test [file] <host|url> [method], trust <file> or reload"), "agentproxy policy show")
 			}
 		},
-		values: firstWords("show", "check", "test", "trust"),
+		values: firstWords("show", "check", "test", "trust", "reload"),
 	}
 }
 
@@ -239,7 +246,31 @@ func testPolicy(proc *process, flags tunnelFlags, args []string, asJSON bool) er
 	return err
 }
 
-func trustProject(proc *process, file string, trust bool) error {
+// reloadPolicies has the tunnels read their policies again.
+func reloadPolicies(ctx context.Context, proc *process) error {
+	all, err := attach.All(ctx, proc.Getenv)
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		fmt.Fprintln(proc.Out, "no tunnel is running")
+	}
+	said := silentErrors{proc: proc}
+	for _, t := range all {
+		answer, err := t.Reload(ctx)
+		switch {
+		case err != nil:
+			said.say(err)
+		case answer.Problem != "":
+			said.say(fmt.Errorf("the tunnel on 127.0.0.1:%d keeps its policy: %s", t.Record.Port, answer.Problem))
+		default:
+			fmt.Fprintf(proc.Out, "the tunnel on 127.0.0.1:%d has read its policy again\n", t.Record.Port)
+		}
+	}
+	return said.result()
+}
+
+func trustProject(ctx context.Context, proc *process, file string, trust bool) error {
 	if proc.Getenv(contract.RunVariable) != "" {
 		return hint(errors.New("a run cannot trust a project's file: that is for who started it"), "agentproxy policy trust %s", file)
 	}
@@ -249,6 +280,7 @@ func trustProject(proc *process, file string, trust bool) error {
 			fmt.Fprintf(proc.Out, "%s was not trusted\n", file)
 		} else if err == nil {
 			fmt.Fprintf(proc.Out, "%s only narrows again\n", file)
+			err = reloadProjects(ctx, proc)
 		}
 		return err
 	}
@@ -257,5 +289,19 @@ func trustProject(proc *process, file string, trust bool) error {
 		return err
 	}
 	fmt.Fprintf(proc.Out, "%s may widen the policy as it is now: %d to allow\n", p.Path, len(p.Policy.Allow))
-	return nil
+	return reloadProjects(ctx, proc)
+}
+
+// reloadProjects lets the tunnels know that a project's file is trusted, or not any more.
+func reloadProjects(ctx context.Context, proc *process) error {
+	all, err := attach.All(ctx, proc.Getenv)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, t := range all {
+		_, err := t.Reload(ctx)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }

@@ -73,6 +73,7 @@ func foreground(ctx context.Context, proc *process, o daemon.Options) error {
 		return err
 	}
 	o.Dir, o.Stay = dir.Path, true
+	o.HangUp = !isTerminal(proc.In) // else it is the terminal's end, and ours
 	o.Log = slog.New(slog.NewJSONHandler(proc.Err, nil))
 	ready := o.Ready
 	o.Ready = func(r *rundir.Record) {

@@ -43,6 +43,8 @@ type Config struct {
 	// has none; Run those of one run.
 	Project *Project `toml:"-" json:",omitempty"`
 	Run     *Layer   `toml:"-" json:",omitempty"`
+	// Source is where all of it came from.
+	Source *Source `toml:"-" json:"-"`
 }
 
 // Isolate is what isolated commands share with this machine.
@@ -128,6 +130,10 @@ func (c *Config) ForRun(layer Layer, report bool, getenv func(string) string, wo
 	if err != nil {
 		return err
 	}
+	if c.Source != nil {
+		asWritten := layer
+		c.Source.Run, c.Source.Report = &asWritten, report
+	}
 	m := machine{getenv: getenv, dir: workingDir, root: "/"}
 	layer.Allow, _ = m.expand(layer.Allow)
 	layer.Deny, _ = m.expand(layer.Deny)
@@ -164,19 +170,29 @@ const DefaultIdleExit = 30 * time.Minute
 // force beside it, and so is the file of the project that the working directory is in;
 // "" is in none. Groups are resolved.
 func Load(path string, getenv func(string) string, workingDir string) (*Config, error) {
+	source := &Source{Dir: workingDir, Variables: map[string]string{}}
+	getenv = source.recording(getenv)
 	c, err := load(path, getenv)
 	if err != nil {
 		return nil, err
 	}
-	if c.Project, err = findProject(getenv, workingDir); err != nil {
-		return nil, err
-	}
-	c.expandGroups(getenv, workingDir)
-	if _, err := policy.New(c.rules()); err != nil {
+	source.Path = c.Path
+	c.Source = source
+	if err := c.complete(getenv, workingDir); err != nil {
 		return nil, err
 	}
 	c.Egress.ExtraRoots = append(c.Egress.ExtraRoots, adopted(getenv)...)
 	return c, nil
+}
+
+// complete adds the project's rules and resolves groups.
+func (c *Config) complete(getenv func(string) string, workingDir string) (err error) {
+	if c.Project, err = findProject(getenv, workingDir); err != nil {
+		return err
+	}
+	c.expandGroups(getenv, workingDir)
+	_, err = policy.New(c.rules())
+	return err
 }
 
 // RootsDir is the directory of roots that were adopted: certificates as *.pem, each in

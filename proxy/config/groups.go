@@ -46,7 +46,7 @@ var groups = []group{
 			"../versions/*/lib/python3*/site-packages/pip/_internal/models/index.py"},
 		host: `PackageIndex\(\s*"https://([^/"]+)/?"(?:,\s*file_storage_domain="([^"]+)")?`},
 	{name: "npm", variables: []string{"npm_config_registry", "NPM_CONFIG_REGISTRY"},
-		files:    []string{"./.npmrc", "~/.npmrc", "$NPM_CONFIG_USERCONFIG", "/etc/npmrc", "/usr/etc/npmrc", "./.yarnrc.yml", "~/.yarnrc.yml"},
+		files:    []string{"./.npmrc", "~/.npmrc", "$NPM_CONFIG_USERCONFIG", "/etc/npmrc", "/usr/etc/npmrc", "/usr/local/etc/npmrc", "./.yarnrc.yml", "~/.yarnrc.yml"},
 		replaces: `^\s*(registry\s*=|npmRegistryServer:)`,
 		tool:     "npm", defaults: []string{"../node_modules/@npmcli/config/lib/definitions/definitions.js", "../lib/node_modules/npm/node_modules/@npmcli/config/lib/definitions/definitions.js"},
 		host: `'registry',\s*\{\s*default:\s*'https://([^/']+)`},

@@ -146,13 +146,13 @@ func (d *daemon) granted(target string) status.Entry {
 	if err == nil {
 		e.Host = t.String()
 	}
-	if err == nil && d.policy != nil {
-		decision := d.policy.Decide(t)
+	if p := d.ownPolicy(); err == nil && p != nil {
+		decision := p.Decide(t)
 		e.By, e.Rule, e.Kind = "policy", decision.Rule, decision.Kind
 		if !decision.Allowed { // and yet opened
 			e.Outcome = status.Reported
 		}
-		if rule, ok := d.policy.Passthrough(t); ok {
+		if rule, ok := p.Passthrough(t); ok {
 			e.Rule = rule
 		}
 	}
@@ -239,15 +239,20 @@ func (s *search) end(begun time.Time) {
 
 // pages are the status page, its event stream and the metrics.
 func (d *daemon) pages() map[string]http.Handler {
-	p := &page.Page{Stats: d.stats, Document: d.document, Lost: func() int64 { return d.log.Lost() }}
-	if d.policy != nil {
-		rules := d.options.Config.Rules()
-		p.Default = rules.Default
-		p.Rules = []page.Rules{{Name: "deny", Patterns: rules.Deny}, {Name: "allow", Patterns: rules.Allow},
-			{Name: "passthrough", Patterns: rules.Passthrough}, {Name: "private", Patterns: rules.Private}}
-		for _, l := range rules.Layers {
-			p.Rules = append(p.Rules, page.Rules{Name: "deny (" + l.Name + ")", Patterns: l.Deny}, page.Rules{Name: "allow (" + l.Name + ")", Patterns: l.Allow})
-		}
-	}
+	p := &page.Page{Stats: d.stats, Document: d.document, Lost: func() int64 { return d.log.Lost() }, Policy: d.shownPolicy}
 	return p.Routes()
+}
+
+// shownPolicy is the policy in force as the page shows it, of the embedded egress.
+func (d *daemon) shownPolicy() (byDefault string, shown []page.Rules) {
+	if d.egress == nil {
+		return "", nil
+	}
+	rules := d.live.now.Load().Rules()
+	shown = []page.Rules{{Name: "deny", Patterns: rules.Deny}, {Name: "allow", Patterns: rules.Allow},
+		{Name: "passthrough", Patterns: rules.Passthrough}, {Name: "private", Patterns: rules.Private}}
+	for _, l := range rules.Layers {
+		shown = append(shown, page.Rules{Name: "deny (" + l.Name + ")", Patterns: l.Deny}, page.Rules{Name: "allow (" + l.Name + ")", Patterns: l.Allow})
+	}
+	return rules.Default, shown
 }

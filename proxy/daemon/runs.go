@@ -233,6 +233,9 @@ func (d *daemon) serveRun(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "agentproxy: want id and pid", http.StatusBadRequest)
 			return
 		}
+		if d.live.source != nil {
+			d.reload(false, false) // what was changed a moment ago holds for it
+		}
 		if !d.runs.attach(id, pid) {
 			http.Error(w, "agentproxy: the tunnel is closing", http.StatusServiceUnavailable)
 			return

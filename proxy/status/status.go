@@ -105,6 +105,8 @@ type Document struct {
 	Runs int `json:"runs,omitempty"`
 	// Shells counts those that lead through the tunnel, which stays for them.
 	Shells int `json:"shells,omitempty"`
+	// PolicyProblem says why the policy in force is not what its files say, empty when it is.
+	PolicyProblem string `json:"policyProblem,omitempty"`
 	// IdleExit is after how much idleness the daemon leaves, "" for never.
 	IdleExit string `json:"idleExit,omitempty"`
 }
