@@ -51,9 +51,9 @@ func (c console) Failures(list []*status.Failure, output *child.Output) {
 	}
 }
 
-func (c console) Reported(id string, list []status.Entry) {
-	if !wantsJSONVerdict(c.proc) {
-		sayReported(c.proc, id, list)
+func (c console) Seen(id string, seen *status.Evidence) {
+	if len(seen.Reported) > 0 && !wantsJSONVerdict(c.proc) {
+		sayReported(c.proc, id, seen.Reported)
 	}
 }
 

@@ -25,8 +25,9 @@ func logCommand() *command {
   agentproxy log --host evil.example --json      # all that is known of a host, for programs`,
 		long: `
 Every tunnel that was opened, refused or failed is one line, oldest first: when,
-what, the host, the process, who decided, the run. The log holds hosts, never
-paths or credentials; it is kept in the state directory, 32 MB at most.`,
+what, the host, the process, who decided, the run. The log holds hosts, and the
+paths of requests that a rule on requests refused; never queries or credentials.
+It is kept in the state directory, 32 MB at most.`,
 		define: func(flags *pflag.FlagSet) action {
 			var filter audit.Filter
 			follow := flags.BoolP("follow", "f", false, "go on with what is to come")

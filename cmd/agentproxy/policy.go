@@ -21,14 +21,22 @@ import (
 func policyCommand() *command {
 	return &command{
 		name:  "policy",
-		args:  "show | check [file] | test [file] <host|url> [method] | trust <file> | reload",
+		args:  "show | check [file] | test [file] <host|url> [method] | learn | diff | trust <file> | reload",
 		short: "Show, check and try the policy",
 		examples: `
   agentproxy policy show                         # every layer that is in force here, its groups resolved
   agentproxy policy check ./policy.toml          # is it right, and does every entry have an effect
   agentproxy policy test https://api.example/repos/a PUT   # may this pass, and by which rule
+  agentproxy policy learn --out .agentproxy.toml -- npm ci   # the narrowest policy that this needs
+  agentproxy policy diff --since 2h              # what was asked for that today's policy refuses
   agentproxy policy trust .agentproxy.toml       # let a project's file allow more, as long as it stays as it is`,
 		long: `
+learn runs a command, lets pass what the policy refuses, and prints a policy with
+what the command needed; --run and --since learn from the log. It names hosts,
+or with --requests methods and paths. Names of one domain become one entry when
+there are three. diff prints what today's policy lacks, with exit status 1 when
+that is something.
+
 An edit takes effect within a second in what already runs; reload has every tunnel
 of yours read its files now, those of the groups as well. A file that does not
 parse changes nothing.
@@ -41,18 +49,29 @@ widen that until it is changed; trust --no takes it back.`,
 		define: func(flags *pflag.FlagSet) action {
 			var t tunnelFlags
 			t.define(flags)
-			asJSON := flags.Bool("json", false, "with show, check and test: print JSON")
+			var l learnFlags
+			asJSON := flags.Bool("json", false, "with show, check, test, learn and diff: print JSON")
 			no := flags.Bool("no", false, "with trust: take it back")
-			of := verbFlags{"show": {"config", "json"}, "check": {"config", "json"}, "test": {"config", "json"}, "trust": {"no"}, "reload": nil}
+			flags.StringVar(&l.run, "run", "", "with learn and diff: what this run asked for, by its `ID` or the beginning of it")
+			flags.StringVar(&l.since, "since", "", "with learn and diff: what was asked for since a `time`: 2h, 2026-11-27")
+			flags.StringVar(&l.out, "out", "", "with learn: write to this new `file`, not to the standard output")
+			flags.BoolVar(&l.requests, "requests", false, "with learn and a command: methods and paths, not only hosts")
+			of := verbFlags{"learn": {"config", "json", "run", "since", "out", "requests"}, "diff": {"config", "json", "run", "since"}, "show": {"config", "json"}, "check": {"config", "json"}, "test": {"config", "json"}, "trust": {"no"}, "reload": nil}
 			return func(ctx context.Context, proc *process, args []string) error {
 				verb := ""
+				dash := flags.ArgsLenAtDash() == 1 // a command follows the verb
 				if len(args) > 0 {
 					verb, args = args[0], args[1:]
 				}
 				if err := of.check("policy", verb, flags); err != nil {
 					return err
 				}
+				l.tunnelFlags, l.json = t, *asJSON
 				switch {
+				case verb == "learn" && (dash || len(args) == 0):
+					return learnPolicy(ctx, proc, l, args)
+				case verb == "diff" && (dash || len(args) == 0):
+					return diffPolicy(ctx, proc, l, args)
 				case verb == "show" && len(args) == 0:
 					return showPolicy(proc, t, *asJSON)
 				case verb == "check" && len(args) <= 1:
@@ -64,10 +83,10 @@ widen that until it is changed; trust --no takes it back.`,
 				case verb == "reload" && len(args) == 0:
 					return reloadPolicies(ctx, proc)
 				}
-				return hint(errors.New("policy needs show, check [file], test [file] <host|url> [method], trust <file> or reload"), "agentproxy policy show")
+				return hint(errors.New("policy needs show, check [file], test [file] <host|url> [method], learn -- <command>, diff, trust <file> or reload"), "agentproxy policy show")
 			}
 		},
-		values: firstWords("show", "check", "test", "trust", "reload"),
+		values: firstWords("show", "check", "test", "learn", "diff", "trust", "reload"),
 	}
 }
 

@@ -23,11 +23,13 @@ type Filter struct {
 	Run string
 	// Host is a host, with any port or the one it names.
 	Host string
+	// Since is when the first of them was made.
+	Since time.Time
 }
 
 // Match reports whether an entry is wanted.
 func (f Filter) Match(e status.Entry) bool {
-	return strings.HasPrefix(e.Run, f.Run) && (f.Host == "" || sameHost(f.Host, e.Host))
+	return strings.HasPrefix(e.Run, f.Run) && !e.TS.Before(f.Since) && (f.Host == "" || sameHost(f.Host, e.Host))
 }
 
 func sameHost(want, host string) bool {

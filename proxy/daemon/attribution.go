@@ -95,7 +95,7 @@ func (d *daemon) publish(f *status.Failure) {
 
 // opened ties a tunnel to its run and process, and keeps it. A single run needs
 // no search for the process, and no run none at all: then it is left out when
-// it would take too long. Where there are several runs it goes on while the
+// it would take too long, unless who asks is what is to be found out. Where there are several runs it goes on while the
 // tunnel is used.
 func (d *daemon) opened(c net.Conn, target string) (ended func()) {
 	e := d.granted(target)
@@ -115,7 +115,7 @@ func (d *daemon) opened(c net.Conn, target string) (ended func()) {
 		d.runs.reported(e)
 	}
 	switch {
-	case d.options.Authorize != nil, runs <= 1 && !d.search.begin():
+	case d.options.Authorize != nil, runs <= 1 && !d.search.begin() && !d.live.now.Load().Policy.Reports():
 		keep(peer.Process{})
 	case runs <= 1:
 		go d.guarded("looking for a client's process", func() {

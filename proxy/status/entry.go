@@ -107,6 +107,9 @@ func HostOnly(host string) string {
 	return strings.ReplaceAll(ASCII(host, maxHost), "?", "_")
 }
 
+// WasCut reports whether the end of the path was left out.
+func (e Entry) WasCut() bool { return len(e.Path) >= maxText }
+
 // Clean makes a failure fit to be kept and shown: its host is one, and no value
 // has what a terminal or a page could take for more than text (control and format
 // characters, among them those that turn the direction of writing).

@@ -100,8 +100,8 @@ type Console interface {
 	Verdict(verdict.Verdict)
 	// Failures lists all that the tunnel saw go wrong.
 	Failures([]*status.Failure, *child.Output)
-	// Reported lists what a policy that only reports would have refused a run.
-	Reported(id string, list []status.Entry)
+	// Seen tells what the tunnel saw of a run whose policy only reports.
+	Seen(id string, seen *status.Evidence)
 }
 
 // Memory is what lasts from one run to the next.
