@@ -162,9 +162,16 @@ func parseList(name, layer string, entries []string) (patterns []pattern, err er
 			return nil, fmt.Errorf("policy.%s: %w", name, err)
 		}
 		pat.rule += of(layer)
+		pat.layer = layer
 		patterns = append(patterns, pat)
 	}
 	return patterns, nil
+}
+
+// changes says who can change what a layer refuses.
+var changes = map[string]string{
+	"project": "the project's .agentproxy.toml says so; agentproxy policy show names the file",
+	"run":     "the --deny of this run says so",
 }
 
 // of says of which layer a rule is.
@@ -207,15 +214,15 @@ func (l *list) otherwise(t Target) Decision {
 			Advice: fmt.Sprintf("to allow it, name it in the configuration: policy.allow = [%q]", t)}
 	case !l.byDefault:
 		return Decision{Kind: status.PolicyDenied, Rule: denyDefault + of(l.layer),
-			Reason: fmt.Sprintf(`%s is not on the allowlist (policy.default = "deny")%s`, t, of(l.layer))}
+			Reason: fmt.Sprintf(`%s is not on the allowlist (policy.default = "deny")%s`, t, of(l.layer)), Advice: changes[l.layer]}
 	}
 	return Decision{Allowed: true, Rule: allowDefault, Reason: "allowed by default"}
 }
 
 // decide decides by the list alone. What it allows some requests of is allowed.
 func (l *list) decide(t Target) Decision {
-	if rule := match(l.allow, t, true); rule != "" {
-		return Decision{Allowed: true, Rule: rule, Reason: "allowed by the rule " + rule}
+	if a := match(l.allow, t, true); a != nil {
+		return Decision{Allowed: true, Rule: a.rule, Reason: "allowed by the rule " + a.rule}
 	}
 	return l.otherwise(t)
 }
@@ -223,8 +230,8 @@ func (l *list) decide(t Target) Decision {
 // Decide decides on a target before its name is resolved. Deny wins. What the rules
 // on requests have to say, Requests tells.
 func (p *Policy) Decide(t Target) Decision {
-	if rule := match(p.deny, t, false); rule != "" {
-		return Decision{Kind: status.PolicyDenied, Rule: rule, Reason: fmt.Sprintf("%s is denied by the rule %s", t, rule)}
+	if d := match(p.deny, t, false); d != nil {
+		return Decision{Kind: status.PolicyDenied, Rule: d.rule, Reason: fmt.Sprintf("%s is denied by the rule %s", t, d.rule), Advice: changes[d.layer]}
 	}
 	decided := p.lists[0].decide(t)
 	for i := 1; decided.Allowed && i < len(p.lists); i++ {
@@ -267,9 +274,9 @@ func (p *Policy) checkAddr(t Target, a netip.Addr, lab bool) (d Decision) {
 }
 
 func (p *Policy) checkReading(t Target, a netip.Addr, lab bool) Decision {
-	if rule := match(p.deny, Target{Host{addr: a}, t.Port}, false); rule != "" {
-		return Decision{Kind: status.PolicyDenied, Rule: rule,
-			Reason: fmt.Sprintf("%s is at %s, which is denied by the rule %s", t.Host, a, rule)}
+	if d := match(p.deny, Target{Host{addr: a}, t.Port}, false); d != nil {
+		return Decision{Kind: status.PolicyDenied, Rule: d.rule,
+			Reason: fmt.Sprintf("%s is at %s, which is denied by the rule %s", t.Host, a, d.rule)}
 	}
 	class := classify(a)
 	if class == classPublic {
@@ -328,13 +335,16 @@ func (p *Policy) CheckAlias(t Target, of string) Decision {
 // Passthrough reports whether the target is tunnelled without re-termination,
 // and by which rule.
 func (p *Policy) Passthrough(t Target) (rule string, ok bool) {
-	rule = match(p.passthrough, t, false)
-	return rule, rule != ""
+	if through := match(p.passthrough, t, false); through != nil {
+		return through.rule, true
+	}
+	return "", false
 }
 
 // pattern is one compiled entry.
 type pattern struct {
 	rule    string      // as shown to people: deny "x"
+	layer   string      // whose it is, "" the user's
 	on      *onRequests // nil: the host is all
 	any     bool
 	exact   Host
@@ -413,18 +423,18 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return netip.PrefixFrom(a, a.BitLen()), nil
 }
 
-// match returns the rule of the most specific pattern that names the target: one
-// for the host as a whole, or when it allows one for requests.
-func match(patterns []pattern, t Target, allows bool) string {
+// match returns the most specific pattern that names the target, nil when none does:
+// one for the host as a whole, or when it allows one for requests.
+func match(patterns []pattern, t Target, allows bool) *pattern {
 	found := matching(patterns, t, allows)
 	whole := slices.IndexFunc(found, func(p *pattern) bool { return p.on == nil })
 	switch {
 	case whole >= 0:
-		return found[whole].rule
+		return found[whole]
 	case allows && len(found) > 0:
-		return found[0].rule
+		return found[0]
 	}
-	return ""
+	return nil
 }
 
 // matching returns the patterns that name the target, the most specific first.

@@ -34,5 +34,8 @@ func (p *Policy) denying(allowed *pattern) string {
 	if port == 0 {
 		port = 443
 	}
-	return match(p.deny, Target{allowed.exact, port}, false)
+	if d := match(p.deny, Target{allowed.exact, port}, false); d != nil {
+		return d.rule
+	}
+	return ""
 }

@@ -52,10 +52,16 @@ var (
 
 // ParseRequest normalises a request line. The readings beside it are what servers
 // may take the request for that believe headers more. A path that cannot be read in
-// a known number of ways is an error.
+// a known number of ways is an error, and so is an upgrade to a protocol that carries
+// more requests (h2c, RFC 7540 §3.2).
 func ParseRequest(method, target string, header http.Header) (r Request, also []Request, err error) {
 	if r, err = parseRequest(method, target); err != nil {
 		return r, nil, err
+	}
+	for _, value := range header["Upgrade"] {
+		if !strings.EqualFold(strings.TrimSpace(value), "websocket") {
+			return r, nil, fmt.Errorf("it would upgrade the connection to %q, whose requests nobody sees", status.ASCII(value, 40))
+		}
 	}
 	for _, name := range methodOverrides {
 		for _, value := range header[name] {

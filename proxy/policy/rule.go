@@ -223,6 +223,7 @@ type Requests struct {
 type requestList struct {
 	// open is the rule by which every request passes, "" when an entry has to name it;
 	// else otherwise is the decision.
+	layer     string
 	open      string
 	allow     []*pattern // the most specific first
 	otherwise Decision
@@ -246,7 +247,7 @@ func (p *Policy) Requests(t Target) *Requests {
 
 func (l *list) forRequests(t Target) requestList {
 	found := matching(l.allow, t, true)
-	r := requestList{allow: onRequestsOnly(found), otherwise: l.otherwise(t)}
+	r := requestList{layer: l.layer, allow: onRequestsOnly(found), otherwise: l.otherwise(t)}
 	if whole := slices.IndexFunc(found, func(p *pattern) bool { return p.on == nil }); whole >= 0 {
 		r.open = found[whole].rule
 	} else if r.otherwise.Allowed {
@@ -271,7 +272,7 @@ func (rs *Requests) Decide(r Request, also []Request) Decision {
 func (rs *Requests) decide(r Request) (decided Decision) {
 	for _, p := range rs.deny { // the most specific first
 		if p.on.denies(r) {
-			return Decision{Kind: status.PolicyDenied, Rule: p.rule, Reason: fmt.Sprintf("%s on %s is denied by the rule %s", r, rs.target, p.rule)}
+			return Decision{Kind: status.PolicyDenied, Rule: p.rule, Reason: fmt.Sprintf("%s on %s is denied by the rule %s", r, rs.target, p.rule), Advice: changes[p.layer]}
 		}
 	}
 	for i := range rs.lists {
@@ -295,7 +296,7 @@ func (l *requestList) decide(r Request, t Target) Decision {
 			return Decision{Allowed: true, Rule: p.rule, Reason: "allowed by the rule " + p.rule}
 		}
 	}
-	denied := Decision{Kind: status.PolicyDenied, Rule: l.otherwise.Rule}
+	denied := Decision{Kind: status.PolicyDenied, Rule: l.otherwise.Rule, Advice: changes[l.layer]}
 	for _, p := range l.allow { // one that minds the method alone says most
 		if p.on.methods != nil && p.on.path.matchAll(r.readings) {
 			denied.Rule = p.rule
