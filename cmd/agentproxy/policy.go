@@ -92,10 +92,10 @@ widen that until it is changed; trust --no takes it back.`,
 
 // shownLayer is a layer of the policy in force.
 type shownLayer struct {
-	// Name is "user", "project" or "run"; Path its file.
+	// Name is "user", "organisation" or "project"; Path its file.
 	Name string `json:"name"`
 	Path string `json:"path,omitempty"`
-	// Trusted is false for a project's file that only narrows.
+	// Trusted is false for a file that only narrows.
 	Trusted     bool     `json:"trusted"`
 	Default     string   `json:"default"`
 	Deny        []string `json:"deny"`
@@ -115,11 +115,45 @@ func layersOf(c *config.Config) []shownLayer {
 	list := func(entries []string) []string { return append([]string{}, entries...) }
 	layers := []shownLayer{{Name: "user", Path: c.Path, Trusted: true, Default: or(c.Policy.Default, "allow"),
 		Deny: list(c.Policy.Deny), Allow: list(c.Policy.Allow), Passthrough: c.Policy.Passthrough, Private: c.Policy.Private}}
+	for _, o := range c.Organisation {
+		layers = append(layers, shownLayer{Name: "organisation", Path: o.Path, Default: or(o.Policy.Default, "allow"), Deny: list(o.Policy.Deny), Allow: list(o.Policy.Allow)})
+	}
 	if p := c.Project; p != nil {
 		layers = append(layers, shownLayer{Name: "project", Path: p.Path, Trusted: p.Trusted, Default: or(p.Policy.Default, "allow"),
 			Deny: list(p.Policy.Deny), Allow: list(p.Policy.Allow)})
 	}
 	return layers
+}
+
+// standsAt is the file and line of a rule as a decision names it, "" where that is not
+// found: the rule may be a default that nobody wrote down.
+func standsAt(c *config.Config, rule string) string {
+	layer := "user"
+	for _, l := range layersOf(c) {
+		if before, ok := strings.CutSuffix(rule, " ("+l.Name+")"); ok {
+			layer, rule = l.Name, before
+		}
+	}
+	written := rule // default = "deny"
+	if _, entry, ok := strings.Cut(rule, ` "`); ok && !strings.HasPrefix(rule, "default ") {
+		written = `"` + entry
+		if _, group, ok := strings.Cut(entry, " (@"); ok {
+			written = "@" + strings.TrimSuffix(group, `)"`)
+		}
+	}
+	for _, l := range layersOf(c) {
+		raw, err := os.ReadFile(l.Path)
+		if l.Name != layer || err != nil {
+			continue
+		}
+		n := 0
+		for line := range strings.Lines(string(raw)) {
+			if n++; strings.Contains(line, written) && !strings.HasPrefix(strings.TrimSpace(line), "#") {
+				return fmt.Sprintf("%s:%d", l.Path, n)
+			}
+		}
+	}
+	return ""
 }
 
 func (f *tunnelFlags) load(proc *process) (*config.Config, error) {

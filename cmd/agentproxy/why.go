@@ -60,8 +60,10 @@ type reason struct {
 	Upstream string `json:"upstream,omitempty"`
 	// Some is true when rules on requests decide about each.
 	Some bool `json:"someRequests,omitempty"`
-	// Rule is the entry of the configuration that decided, Text says it in words.
+	// Rule is the entry of the configuration that decided, Text says it in words, and At
+	// where it stands, file:line.
 	Rule   string `json:"rule,omitempty"`
+	At     string `json:"at,omitempty"`
 	Text   string `json:"text,omitempty"`
 	Advice string `json:"advice,omitempty"`
 	// Presented is what it presents through an upstream egress, nil where there is
@@ -132,6 +134,7 @@ func (r *reason) decide(o contract.Start, q question) error {
 		r.Method, r.Path, r.Some = q.method, q.shownPath(), q.method == ""
 	}
 	r.Decision, r.Rule, r.Text, r.Advice = "denied", d.Rule, d.Reason, d.Advice
+	r.At = standsAt(cfg, d.Rule)
 	if d.Allowed {
 		r.Decision = "allowed"
 	}
@@ -211,14 +214,22 @@ func printDecision(w io.Writer, r reason) {
 			fmt.Fprintf(w, " by %s", r.Rule)
 		}
 		fmt.Fprintln(w)
+		printAt(w, r)
 		if r.Some {
 			fmt.Fprintf(w, "  rules on requests decide about each: agentproxy why https://%s/PATH --method METHOD\n", r.Host)
 		}
 	default:
 		fmt.Fprintf(w, "%s: denied: %s\n", r.Host, r.Text)
+		printAt(w, r)
 		if r.Advice != "" {
 			fmt.Fprintf(w, "  %s\n", r.Advice)
 		}
+	}
+}
+
+func printAt(w io.Writer, r reason) {
+	if r.At != "" {
+		fmt.Fprintf(w, "  at %s\n", r.At)
 	}
 }
 

@@ -39,6 +39,9 @@ type Config struct {
 	// Isolate is neither.
 	Isolate Isolate `toml:"isolate" json:"-"`
 
+	// Organisation are the rules that hold for everybody on this machine, and those that
+	// Policy.Organisation names.
+	Organisation []Project `toml:"-" json:",omitempty"`
 	// Project are the rules of the project that the working directory is in, nil when it
 	// has none; Run those of one run.
 	Project *Project `toml:"-" json:",omitempty"`
@@ -105,6 +108,9 @@ type Policy struct {
 	Deny        []string `toml:"deny"`
 	Passthrough []string `toml:"passthrough"`
 	Private     []string `toml:"private"`
+	// Organisation is a file with rules that nothing here widens; relative to the
+	// configuration file.
+	Organisation string `toml:"organisation"`
 	// Mode "report" lets pass what the rules refuse and records it; "" and "enforce"
 	// refuse it.
 	Mode string `toml:"mode"`
@@ -181,12 +187,18 @@ func Load(path string, getenv func(string) string, workingDir string) (*Config, 
 	if err := c.complete(getenv, workingDir); err != nil {
 		return nil, err
 	}
+	for _, o := range c.Organisation {
+		source.Organisation = append(source.Organisation, o.Path)
+	}
 	c.Egress.ExtraRoots = append(c.Egress.ExtraRoots, adopted(getenv)...)
 	return c, nil
 }
 
 // complete adds the project's rules and resolves groups.
 func (c *Config) complete(getenv func(string) string, workingDir string) (err error) {
+	if err := c.addOrganisation(); err != nil {
+		return err
+	}
 	if c.Project, err = findProject(getenv, workingDir); err != nil {
 		return err
 	}
@@ -364,6 +376,11 @@ func (c *Config) resolve() error {
 func (c *Config) rules() policy.Rules {
 	p := c.Policy
 	r := policy.Rules{Default: p.Default, Allow: p.Allow, Deny: p.Deny, Passthrough: p.Passthrough, Private: p.Private, Report: p.Reports()}
+	for _, o := range c.Organisation {
+		layer := o.Policy.layer("organisation", false)
+		layer.Fixed = true
+		r.Layers = append(r.Layers, layer)
+	}
 	if c.Project != nil {
 		r.Layers = append(r.Layers, c.Project.Policy.layer("project", c.Project.Trusted))
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/agentproxy/agentproxy/proxy/policy"
 )
 
 // place writes files below a directory, in the form of their paths and contents.
@@ -160,5 +162,53 @@ func TestProject(t *testing.T) {
 	}
 	if c, err := Load("", getenv, home); err != nil || c.Project != nil {
 		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// The rules of the machine hold whatever the configuration says, and so do those of the
+// file that it names.
+func TestOrganisation(t *testing.T) {
+	dir := t.TempDir()
+	place(t, dir, map[string]string{"machine.toml": "[policy]\ndeny = [\"evil.example\"]\n", "named.toml": "[policy]\ndefault = \"deny\"\nallow = [\"a.example\"]\n",
+		"config.toml": "[policy]\norganisation = \"named.toml\"\nallow = [\"evil.example\", \"b.example:8443\"]\n"})
+	before := machinePolicy
+	t.Cleanup(func() { machinePolicy = before })
+	machinePolicy = filepath.Join(dir, "machine.toml")
+	none := func(string) string { return "" }
+	c, err := Load(filepath.Join(dir, "config.toml"), none, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.ForRun(Layer{Allow: []string{"*"}}, true, none, ""); err != nil {
+		t.Fatal(err)
+	}
+	p, err := policy.New(c.Rules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, lets := range map[string]bool{"a.example:443": true, "evil.example:443": false, "b.example:8443": false, "c.example:443": false} {
+		target, err := policy.ParseTarget(host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := p.Decide(target); p.Lets(d) != lets {
+			t.Errorf("%s: %+v", host, d)
+		}
+	}
+	if files := c.Source.Files(); !slices.Contains(files, machinePolicy) || !slices.Contains(files, filepath.Join(dir, "named.toml")) {
+		t.Errorf("watched: %q", files)
+	}
+	for file, text := range map[string]string{"machine.toml": "[policy]\nprivate = []\n", "named.toml": "[policy]\nallow = [\"a b\"]\n"} {
+		place(t, dir, map[string]string{file: text})
+		if _, err := Load(filepath.Join(dir, "config.toml"), none, ""); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("%s: %v", file, err)
+		}
+		place(t, dir, map[string]string{file: "[policy]\n"})
+	}
+	if err := os.Remove(filepath.Join(dir, "named.toml")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(filepath.Join(dir, "config.toml"), none, ""); err == nil || !strings.Contains(err.Error(), "your organisation's policy") {
+		t.Errorf("without the file: %v", err)
 	}
 }

@@ -71,31 +71,70 @@ func findProject(getenv func(string) string, dir string) (*Project, error) {
 	return nil, nil
 }
 
+// machinePolicy is the file with the rules for everybody on this machine.
+var machinePolicy = "/etc/agentproxy/policy.toml"
+
+// addOrganisation reads the rules of the machine, where there are any, and those that
+// the configuration names.
+func (c *Config) addOrganisation() error {
+	var files []string
+	if _, err := os.Stat(machinePolicy); !errors.Is(err, fs.ErrNotExist) {
+		files = append(files, machinePolicy)
+	}
+	if named := c.Policy.Organisation; named != "" {
+		if !filepath.IsAbs(named) {
+			named = filepath.Join(filepath.Dir(c.Path), named)
+		}
+		files = append(files, named)
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("your organisation's policy: %w", err)
+		}
+		layer, err := parseLayer(file, raw)
+		if err != nil {
+			return err
+		}
+		c.Organisation = append(c.Organisation, Project{Path: file, Policy: layer})
+	}
+	return nil
+}
+
 // ReadProject reads a project's file, and whether the user trusts it.
 func ReadProject(getenv func(string) string, path string) (*Project, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	var file struct {
-		Policy Layer `toml:"policy"`
-	}
-	if err := decode(path, raw, &file); err != nil {
-		return nil, err
-	}
-	checked, err := file.Policy.withoutGroups()
-	if err == nil {
-		_, err = policy.New(policy.Rules{Layers: []policy.Layer{checked.layer("project", true)}})
-	}
+	layer, err := parseLayer(path, raw)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
 	mark, err := trustMark(getenv, path, raw)
 	if err != nil {
 		return nil, err
 	}
 	_, err = os.Stat(mark)
-	return &Project{Path: path, Trusted: err == nil, Policy: file.Policy}, nil
+	return &Project{Path: path, Trusted: err == nil, Policy: layer}, nil
+}
+
+// parseLayer reads the rules of a file that has no other sections.
+func parseLayer(path string, raw []byte) (Layer, error) {
+	var file struct {
+		Policy Layer `toml:"policy"`
+	}
+	if err := decode(path, raw, &file); err != nil {
+		return Layer{}, err
+	}
+	checked, err := file.Policy.withoutGroups()
+	if err == nil {
+		_, err = policy.New(policy.Rules{Layers: []policy.Layer{checked.layer("project", true)}})
+	}
+	if err != nil {
+		return Layer{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return file.Policy, nil
 }
 
 // trustMark is the file that is there when a project's file is trusted as it is.
@@ -161,6 +200,9 @@ func Distrust(getenv func(string) string, path string) (was bool, err error) {
 func (c *Config) expandGroups(getenv func(string) string, dir string) {
 	m := machine{getenv: getenv, dir: dir, root: "/"}
 	lists := []*[]string{&c.Policy.Allow, &c.Policy.Deny}
+	for i := range c.Organisation {
+		lists = append(lists, &c.Organisation[i].Policy.Allow, &c.Organisation[i].Policy.Deny)
+	}
 	if c.Project != nil {
 		lists = append(lists, &c.Project.Policy.Allow, &c.Project.Policy.Deny)
 	}

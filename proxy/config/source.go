@@ -15,6 +15,8 @@ type Source struct {
 	// Dir is the working directory, Variables what was asked of the environment.
 	Dir       string            `json:"dir"`
 	Variables map[string]string `json:"variables"`
+	// Organisation are the files of Config.Organisation.
+	Organisation []string `json:"organisation,omitempty"`
 	// Run and Report are what one run adds, as it was written.
 	Run    *Layer `json:"run,omitempty"`
 	Report bool   `json:"report,omitempty"`
@@ -41,7 +43,7 @@ func (s *Source) getenv(name string) string {
 
 // Files are those whose change may change the policy; they need not be there.
 func (s *Source) Files() []string {
-	files := above(s.Dir, ProjectFile)
+	files := append(above(s.Dir, ProjectFile), s.Organisation...)
 	if s.Path != "" {
 		files = append(files, s.Path)
 	}

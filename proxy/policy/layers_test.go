@@ -20,6 +20,7 @@ func TestLayers(t *testing.T) {
 	}
 	trusted := narrow
 	trusted.Widens = true
+	organisation := Layer{Name: "organisation", Fixed: true, Default: "deny", Allow: []string{"a.example", "b.example", "evil.example"}, Deny: []string{"b.example/secret"}}
 	for _, c := range []struct {
 		why    string
 		rules  Rules
@@ -45,6 +46,13 @@ func TestLayers(t *testing.T) {
 		{"requests that both allow", with(user, Layer{Name: "project", Default: "deny", Allow: []string{"b.example/x/**"}}), "b.example", "GET /x/y", `allow "GET b.example/**"`, true},
 		{"requests that the project does not list", with(user, Layer{Name: "project", Default: "deny", Allow: []string{"b.example/x/**"}}), "b.example", "GET /y", `default = "deny" (project)`, false},
 		{"requests that the user does not list", with(user, Layer{Name: "project", Default: "deny", Allow: []string{"b.example/x/**"}}), "b.example", "PUT /x", `allow "GET b.example/**"`, false},
+		{"the organisation lists it and the user does too", with(user, organisation), "a.example", "", `allow "a.example"`, true},
+		{"the organisation's list does not lift what the user denies", with(user, organisation), "evil.example", "", `deny "evil.example"`, false},
+		{"nor add to what the user allows", with(user, Layer{Name: "organisation", Fixed: true, Allow: []string{"c.example"}}), "c.example", "", `default = "deny"`, false},
+		{"the organisation narrows", with(open, organisation), "c.example", "", `default = "deny" (organisation)`, false},
+		{"no run widens it", with(open, organisation, run("c.example", "")), "c.example", "", `default = "deny" (organisation)`, false},
+		{"no trusted project does", with(open, organisation, trusted), "c.example", "", `default = "deny" (organisation)`, false},
+		{"nor past what it denies", with(user, organisation, run("b.example", "")), "b.example", "GET /secret", `deny "b.example/secret" (organisation)`, false},
 	} {
 		p, err := New(c.rules)
 		if err != nil {
@@ -67,5 +75,36 @@ func TestLayers(t *testing.T) {
 		if d.Allowed != c.passes || d.Rule != c.rule || d.Reason == "" {
 			t.Errorf("%s: %+v", c.why, d)
 		}
+	}
+}
+
+// A policy that only reports lets pass, except what addresses and the organisation
+// forbid.
+func TestReport(t *testing.T) {
+	p, err := New(Rules{Default: "deny", Report: true, Deny: []string{"evil.example", "a.example/x"},
+		Layers: []Layer{{Name: "organisation", Fixed: true, Deny: []string{"worse.example", "b.example/x"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, lets := range map[string]bool{"c.example:443": true, "c.example:22": true, "evil.example:443": true, "worse.example:443": false} {
+		if d := p.Decide(target(t, host)); d.Allowed || p.Lets(d) != lets {
+			t.Errorf("%s: %+v", host, d)
+		}
+	}
+	for host, lets := range map[string]bool{"a.example:443": true, "b.example:443": false} {
+		r, _, err := ParseRequest("GET", "/x", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := p.Requests(target(t, host)).Decide(r, nil); d.Allowed || p.Lets(d) != lets {
+			t.Errorf("%s: %+v", host, d)
+		}
+	}
+	open, err := New(Rules{Report: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := open.Decide(target(t, "127.0.0.1:443")); open.Lets(d) {
+		t.Errorf("loopback: %+v", d)
 	}
 }

@@ -50,6 +50,9 @@ type Layer struct {
 	// Widens lets Allow pass what other layers merely do not list. What one of them
 	// denies stays denied.
 	Widens bool
+	// Fixed is for a layer that no other widens, and that is enforced although the rest
+	// only reports.
+	Fixed bool
 }
 
 // Decision is the answer to "may it go there", with its grounds.
@@ -63,8 +66,9 @@ type Decision struct {
 	Reason string
 	// Advice is what would change the decision, "" when nothing should.
 	Advice string
-	// address is set for a decision about an address, not a name.
-	address bool
+	// address is set for a decision about an address, not a name, fixed for one of a
+	// layer that is enforced in any case.
+	address, fixed bool
 }
 
 // Failure is the refusal of a target that a client is answered with.
@@ -94,11 +98,12 @@ type Policy struct {
 
 // Lets reports whether a target or request passes by a decision: also by a refusal,
 // when refusals are to be recorded only.
-func (p *Policy) Lets(d Decision) bool { return d.Allowed || p.report && !d.address }
+func (p *Policy) Lets(d Decision) bool { return d.Allowed || p.report && !d.address && !d.fixed }
 
 // list is an allowlist.
 type list struct {
 	layer     string // "" is the user's own
+	fixed     bool
 	byDefault bool
 	allow     []pattern
 }
@@ -107,7 +112,7 @@ type list struct {
 func New(r Rules) (*Policy, error) {
 	p := &Policy{lab: r.Lab, local: r.Local, report: r.Report}
 	var err error
-	if p.passthrough, err = parseList("passthrough", "", r.Passthrough); err != nil {
+	if p.passthrough, err = parseList("passthrough", Layer{}, r.Passthrough); err != nil {
 		return nil, err
 	}
 	var widening []pattern
@@ -121,7 +126,9 @@ func New(r Rules) (*Policy, error) {
 		}
 	}
 	for i := range p.lists {
-		p.lists[i].allow = append(p.lists[i].allow, widening...)
+		if !p.lists[i].fixed {
+			p.lists[i].allow = append(p.lists[i].allow, widening...)
+		}
 	}
 	if err := p.checkPassthrough(); err != nil {
 		return nil, err
@@ -141,28 +148,28 @@ func (p *Policy) add(layer Layer) (allow []pattern, err error) {
 	if layer.Default != "" && layer.Default != "allow" && layer.Default != "deny" {
 		return nil, fmt.Errorf(`policy.default must be "allow" or "deny", not %q`, layer.Default)
 	}
-	deny, err := parseList("deny", layer.Name, layer.Deny)
+	deny, err := parseList("deny", layer, layer.Deny)
 	if err != nil {
 		return nil, err
 	}
 	p.deny = append(p.deny, deny...)
-	if allow, err = parseList("allow", layer.Name, layer.Allow); err != nil {
+	if allow, err = parseList("allow", layer, layer.Allow); err != nil {
 		return nil, err
 	}
 	if byDefault := layer.Default != "deny"; layer.Name == "" || !byDefault {
-		p.lists = append(p.lists, list{layer: layer.Name, byDefault: byDefault, allow: allow})
+		p.lists = append(p.lists, list{layer: layer.Name, fixed: layer.Fixed, byDefault: byDefault, allow: allow})
 	}
 	return allow, nil
 }
 
-func parseList(name, layer string, entries []string) (patterns []pattern, err error) {
+func parseList(name string, layer Layer, entries []string) (patterns []pattern, err error) {
 	for _, s := range entries {
 		pat, err := parsePattern(name, s)
 		if err != nil {
 			return nil, fmt.Errorf("policy.%s: %w", name, err)
 		}
-		pat.rule += of(layer)
-		pat.layer = layer
+		pat.rule += of(layer.Name)
+		pat.layer, pat.fixed = layer.Name, layer.Fixed
 		patterns = append(patterns, pat)
 	}
 	return patterns, nil
@@ -170,8 +177,9 @@ func parseList(name, layer string, entries []string) (patterns []pattern, err er
 
 // changes says who can change what a layer refuses.
 var changes = map[string]string{
-	"project": "the project's .agentproxy.toml says so; agentproxy policy show names the file",
-	"run":     "the --deny of this run says so",
+	"organisation": "your organisation's policy says so; who keeps it can change that",
+	"project":      "the project's .agentproxy.toml says so; agentproxy policy show names the file",
+	"run":          "the --deny of this run says so",
 }
 
 // of says of which layer a rule is.
@@ -209,12 +217,15 @@ const (
 func (l *list) otherwise(t Target) Decision {
 	switch {
 	case t.Port != 443:
-		return Decision{Kind: status.PortNotAllowed, Rule: portDefault,
-			Reason: fmt.Sprintf("port %d is not allowed for %s", t.Port, t.Host),
-			Advice: fmt.Sprintf("to allow it, name it in the configuration: policy.allow = [%q]", t)}
+		d := Decision{Kind: status.PortNotAllowed, Rule: portDefault + of(l.layer), Reason: fmt.Sprintf("port %d is not allowed for %s", t.Port, t.Host),
+			Advice: changes[l.layer], fixed: l.fixed}
+		if l.layer == "" {
+			d.Advice = fmt.Sprintf("to allow it, name it in the configuration: policy.allow = [%q]", t)
+		}
+		return d
 	case !l.byDefault:
 		return Decision{Kind: status.PolicyDenied, Rule: denyDefault + of(l.layer),
-			Reason: fmt.Sprintf(`%s is not on the allowlist (policy.default = "deny")%s`, t, of(l.layer)), Advice: changes[l.layer]}
+			Reason: fmt.Sprintf(`%s is not on the allowlist (policy.default = "deny")%s`, t, of(l.layer)), Advice: changes[l.layer], fixed: l.fixed}
 	}
 	return Decision{Allowed: true, Rule: allowDefault, Reason: "allowed by default"}
 }
@@ -231,7 +242,7 @@ func (l *list) decide(t Target) Decision {
 // on requests have to say, Requests tells.
 func (p *Policy) Decide(t Target) Decision {
 	if d := match(p.deny, t, false); d != nil {
-		return Decision{Kind: status.PolicyDenied, Rule: d.rule, Reason: fmt.Sprintf("%s is denied by the rule %s", t, d.rule), Advice: changes[d.layer]}
+		return Decision{Kind: status.PolicyDenied, Rule: d.rule, Reason: fmt.Sprintf("%s is denied by the rule %s", t, d.rule), Advice: changes[d.layer], fixed: d.fixed}
 	}
 	decided := p.lists[0].decide(t)
 	for i := 1; decided.Allowed && i < len(p.lists); i++ {
@@ -343,8 +354,9 @@ func (p *Policy) Passthrough(t Target) (rule string, ok bool) {
 
 // pattern is one compiled entry.
 type pattern struct {
-	rule    string      // as shown to people: deny "x"
-	layer   string      // whose it is, "" the user's
+	rule    string // as shown to people: deny "x"
+	layer   string // whose it is, "" the user's
+	fixed   bool
 	on      *onRequests // nil: the host is all
 	any     bool
 	exact   Host

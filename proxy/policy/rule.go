@@ -272,7 +272,7 @@ func (rs *Requests) Decide(r Request, also []Request) Decision {
 func (rs *Requests) decide(r Request) (decided Decision) {
 	for _, p := range rs.deny { // the most specific first
 		if p.on.denies(r) {
-			return Decision{Kind: status.PolicyDenied, Rule: p.rule, Reason: fmt.Sprintf("%s on %s is denied by the rule %s", r, rs.target, p.rule), Advice: changes[p.layer]}
+			return Decision{Kind: status.PolicyDenied, Rule: p.rule, Reason: fmt.Sprintf("%s on %s is denied by the rule %s", r, rs.target, p.rule), Advice: changes[p.layer], fixed: p.fixed}
 		}
 	}
 	for i := range rs.lists {
@@ -296,7 +296,7 @@ func (l *requestList) decide(r Request, t Target) Decision {
 			return Decision{Allowed: true, Rule: p.rule, Reason: "allowed by the rule " + p.rule}
 		}
 	}
-	denied := Decision{Kind: status.PolicyDenied, Rule: l.otherwise.Rule, Advice: changes[l.layer]}
+	denied := Decision{Kind: status.PolicyDenied, Rule: l.otherwise.Rule, Advice: changes[l.layer], fixed: l.otherwise.fixed}
 	for _, p := range l.allow { // one that minds the method alone says most
 		if p.on.methods != nil && p.on.path.matchAll(r.readings) {
 			denied.Rule = p.rule
