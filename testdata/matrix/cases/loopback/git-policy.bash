@@ -47,7 +47,7 @@ agentproxy policy learn --requests --out learned.toml -- git -C clone fetch -q
 says learned.toml '"git.test/git/open.git fetch"'
 mkdir held
 cp learned.toml held/.agentproxy.toml
-cd held
+cd held || exit
 behind git -C ../clone fetch -q
 expect 128 agentproxy exec -- git -C ../work push -q https://git.test/git/open.git HEAD:refs/heads/other 2>../push.err
 says ../push.err 'policy_denied · git.test:443'
