@@ -23,7 +23,7 @@ import (
 // lookAt is what a host presents through the wanted tunnel, held against the roots that
 // commands are given.
 func lookAt(ctx context.Context, proc *process, host string) (*inspect.Report, error) {
-	target, err := parseHost(host)
+	asked, err := ask(host, "")
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func lookAt(ctx context.Context, proc *process, host string) (*inspect.Report, e
 	if err != nil {
 		return nil, err
 	}
-	return presentedBy(ctx, tunnel, options.Config, target.String())
+	return presentedBy(ctx, tunnel, options.Config, asked.target.String())
 }
 
 // presentedBy is that through a tunnel.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -66,6 +67,7 @@ func commands() []*command {
 		completionCommand(),
 		logCommand(),
 		whyCommand(),
+		policyCommand(),
 		explainCommand(),
 		reportCommand(),
 		guideCommand(),
@@ -246,7 +248,11 @@ func thisBuild() build {
 }
 
 // tunnelFlags are the flags of every command that needs a tunnel.
-type tunnelFlags struct{ config string }
+type tunnelFlags struct {
+	config string
+	// anywhere is true for what outlives the working directory: its project has no say.
+	anywhere bool
+}
 
 func (f *tunnelFlags) define(flags *pflag.FlagSet) {
 	flags.StringVar(&f.config, "config", "", "read this configuration `FILE` (default: $AGENTPROXY_CONFIG, then $XDG_CONFIG_HOME/agentproxy/config.toml)")
@@ -254,11 +260,24 @@ func (f *tunnelFlags) define(flags *pflag.FlagSet) {
 
 // options reads the configuration and says which tunnel is wanted.
 func (f *tunnelFlags) options(proc *process) (attach.Options, error) {
-	cfg, err := config.Load(f.config, proc.Getenv)
+	dir := workingDir()
+	if f.anywhere {
+		dir = ""
+	}
+	cfg, err := config.Load(f.config, proc.Getenv, dir)
 	if err != nil {
 		return attach.Options{}, err
 	}
 	return attach.Options{Config: cfg, Getenv: proc.Getenv, Version: attach.Build(buildVersion()), Progress: func() { onSlowStart(proc) }}, nil
+}
+
+// workingDir is "" where it has gone.
+func workingDir() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		return ""
+	}
+	return dir
 }
 
 // attach returns the wanted tunnel, started if need be, and what it was found by.
@@ -307,7 +326,7 @@ func exitStatus(err error) int {
 	}
 	var down *notRunning
 	var defects *foundDefects
-	if errors.As(err, &down) || errors.As(err, &defects) || errors.Is(err, errChecksFailed) {
+	if errors.As(err, &down) || errors.As(err, &defects) || errors.Is(err, errNo) {
 		return 1
 	}
 	return child.StatusFailed

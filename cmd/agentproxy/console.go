@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/agentproxy/agentproxy/profiles/detect"
@@ -48,6 +49,27 @@ func (c console) Failures(list []*status.Failure, output *child.Output) {
 	if !wantsJSONVerdict(c.proc) {
 		sayFailures(c.proc, list, output)
 	}
+}
+
+func (c console) Seen(id string, seen *status.Evidence) {
+	if len(seen.Reported) > 0 && !wantsJSONVerdict(c.proc) {
+		sayReported(c.proc, id, seen.Reported)
+	}
+}
+
+// sayReported tells what a policy that only reports would have refused.
+func sayReported(proc *process, id string, list []status.Entry) {
+	var hosts []string
+	for _, e := range list {
+		if !slices.Contains(hosts, e.Host) {
+			hosts = append(hosts, e.Host)
+		}
+	}
+	more := ""
+	if n := len(hosts) - maxRefused; n > 0 {
+		hosts, more = hosts[:maxRefused], fmt.Sprintf(" and %d more", n)
+	}
+	proc.say("report only: the policy would have refused %s%s; see: agentproxy log --run %s", strings.Join(hosts, ", "), more, id)
 }
 
 // onSlowStart is told when starting the tunnel takes more than a second.

@@ -79,8 +79,8 @@ type candidate struct {
 	profile *profiles.Full
 }
 
-// errChecksFailed makes the exit status 1: everything has been said.
-var errChecksFailed = errors.New("not every tool works")
+// errNo makes the exit status 1: what was asked is not so, and all has been said.
+var errNo = errors.New("no")
 
 func (d *doctorRun) run(ctx context.Context, tools []string) error {
 	candidates, err := installed(d.proc, tools)
@@ -117,7 +117,7 @@ func (d *doctorRun) run(ctx context.Context, tools []string) error {
 		printDoctor(d.proc, found)
 	}
 	if !found.well() {
-		return errChecksFailed
+		return errNo
 	}
 	return nil
 }

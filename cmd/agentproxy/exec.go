@@ -33,6 +33,7 @@ func execCommand() *command {
   agentproxy exec -- pip install requests            # finds or starts the tunnel, runs pip through it
   agentproxy exec -- sh -c 'curl -sS "$URL" | jq .'  # covers everything that the shell starts
   agentproxy exec --isolate -- ./build.sh            # leaves no way around the tunnel (Linux)
+  agentproxy exec --allow db.example:8443 -- ./migrate  # one host more than the policy has, for this run
   agentproxy exec --dry-run -- pip install requests  # what would change for it, and why`,
 		long: `
 The command gets the tunnel's address and CA in its environment, merged with your own
@@ -53,6 +54,9 @@ command cannot be executed, 127 when it is not found.`,
 			flags.StringVar(&f.capture, "capture", "", "`WHEN` to give the command a network of its own, which leads into the tunnel: auto (on the second try, if nothing narrower helps), always, or never (default: exec.capture, then auto; Linux)")
 			flags.BoolVar(&f.isolate, "isolate", false, "leave the command no way past the tunnel: --capture always, without this machine's loopback, sockets, signals and new privileges")
 			flags.UintSliceVar(&f.publish, "publish", nil, "with --isolate: let this machine's loopback reach this `PORT` of the command's; may be repeated")
+			flags.StringArrayVar(&f.allow, "allow", nil, "let this run also reach a `HOST`, or make requests as in policy.allow; never past a deny; may be repeated")
+			flags.StringArrayVar(&f.deny, "deny", nil, "keep this run from a `HOST`, or from requests as in policy.deny; may be repeated")
+			flags.BoolVar(&f.reportOnly, "report-only", false, "let pass what the policy refuses, record it and name it at the end")
 			flags.BoolVar(&f.noPreload, "no-preload", false, "load no hook into Node, Python, Ruby or PHP")
 			flags.BoolVar(&f.pty, "pty", false, "give any command a pseudo terminal, not only tools with a profile")
 			flags.BoolVar(&f.noPty, "no-pty", false, "leave the terminal to the command, and do not read what it prints there")
@@ -70,6 +74,8 @@ type execFlags struct {
 	dryRun, json, noWatch, noPreload, pty, noPty, verbose, isolate bool
 	retry, verdictFile, capture                                    string
 	publish                                                        []uint
+	allow, deny                                                    []string
+	reportOnly                                                     bool
 }
 
 func (f *execFlags) check(argv []string) error {
@@ -102,6 +108,11 @@ func runExec(ctx context.Context, proc *process, f execFlags, argv []string) err
 	options, err := f.options(proc)
 	if err != nil {
 		return err
+	}
+	if len(f.allow) > 0 || len(f.deny) > 0 || f.reportOnly {
+		if err := options.Config.ForRun(config.Layer{Allow: f.allow, Deny: f.deny}, f.reportOnly, proc.Getenv, workingDir()); err != nil {
+			return hint(err, "agentproxy exec --allow api.example -- %s", argv[0])
+		}
 	}
 	o := f.session(proc, options, argv)
 	if f.dryRun || f.noWatch {

@@ -83,7 +83,7 @@ func enterShell(ctx context.Context, proc *process, name, pid string, inherited 
 
 // lead says what leads a shell through the tunnel.
 func lead(ctx context.Context, proc *process, shellPID int, state *shell.State) error {
-	options, err := (&tunnelFlags{}).options(proc)
+	options, err := (&tunnelFlags{anywhere: true}).options(proc)
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func takeBack(proc *process) []env.Edit {
 // shellFailures says what went wrong since then in what the shell has started
 // itself. An exec has said its own.
 func shellFailures(ctx context.Context, proc *process, shellPID, since string) error {
-	options, err := (&tunnelFlags{}).options(proc)
+	options, err := (&tunnelFlags{anywhere: true}).options(proc)
 	if err != nil {
 		return err
 	}

@@ -28,8 +28,9 @@ func logCommand() *command {
   agentproxy log --json                      # for programs, a line each`,
 		long: `
 Every tunnel that was opened, refused or failed is one line, oldest first: when, what,
-the host, the process, who decided, the run. The log holds hosts, never paths or
-credentials. It is kept in the state directory, 32 MB at most.`,
+the host, the process, who decided, the run. The log holds hosts, and the paths of
+requests that a rule on requests refused; never queries or credentials. It is kept in
+the state directory, 32 MB at most.`,
 		define: func(flags *pflag.FlagSet) action {
 			f := logFlags{last: -1}
 			flags.BoolVarP(&f.follow, "follow", "f", false, "go on with what is to come; begins with the last ten, unless -n or --since says otherwise")
@@ -169,6 +170,9 @@ func (p *entryPrinter) print(e status.Entry) error {
 		what = p.palette.bad(what)
 	}
 	line := []string{at.Format(time.TimeOnly), what, e.Host}
+	if e.Method != "" {
+		line = append(line, "· "+e.Method+" "+e.Path)
+	}
 	if e.Kind != "" {
 		line = append(line, "· "+status.ASCII(string(e.Kind), 40))
 	}

@@ -65,6 +65,7 @@ type report struct {
 	Faults   []verdict.FaultEntry `json:"faults,omitempty"`
 	CA       []ca.Finding         `json:"caFindings"`
 	Policy   config.Policy        `json:"policy"`
+	Layers   []shownLayer         `json:"layers"`
 	Upstream string               `json:"upstream,omitempty"`
 	// Signing is what the upstream presents for the last host on which TLS failed.
 	Signing *inspect.Report `json:"signing,omitempty"`
@@ -99,7 +100,7 @@ func runReport(ctx context.Context, proc *process, flags tunnelFlags, asJSON boo
 
 func gather(ctx context.Context, proc *process, options attach.Options, tunnel *attach.Tunnel) (*report, error) {
 	r := &report{Time: time.Now().UTC(), Version: buildVersion(), System: runtime.GOOS + "/" + runtime.GOARCH,
-		Verdicts: verdict.History(tunnel.Dir), Faults: verdict.Faults(tunnel.Dir), Policy: options.Config.Policy, Upstream: tunnel.Record.Upstream, Programs: map[string]string{}}
+		Verdicts: verdict.History(tunnel.Dir), Faults: verdict.Faults(tunnel.Dir), Policy: options.Config.Policy, Layers: layersOf(options.Config), Upstream: tunnel.Record.Upstream, Programs: map[string]string{}}
 	var err error
 	if r.Tunnel, err = tunnel.Status(ctx); err != nil {
 		return nil, err
@@ -214,6 +215,9 @@ func printReport(w io.Writer, r *report) {
 		line("- CA defect %s: %s", f.Code, f.Detail)
 	}
 	line("\n## Policy\n\n- default %s\n- allow %s\n- deny %s\n- passthrough %s", cmp.Or(r.Policy.Default, "allow"), strings.Join(r.Policy.Allow, ", "), strings.Join(r.Policy.Deny, ", "), strings.Join(r.Policy.Passthrough, ", "))
+	for _, l := range r.Layers[1:] {
+		line("- %s (%s): default %s, allow %s, deny %s", l.Name, l.Path, l.Default, strings.Join(l.Allow, ", "), strings.Join(l.Deny, ", "))
+	}
 	line("\n## Settings in the way\n")
 	for _, code := range r.Tunnel.GitConfigConflicts {
 		line("- git: %s", code)

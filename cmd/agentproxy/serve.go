@@ -28,7 +28,7 @@ func serveCommand() *command {
   agentproxy serve --config ./ci.toml            # with the policy of this file`,
 		long: "serve logs to stderr as JSON lines and never leaves when idle. SIGTERM and SIGINT end it.",
 		define: func(flags *pflag.FlagSet) action {
-			var t tunnelFlags
+			t := tunnelFlags{anywhere: true}
 			t.define(flags)
 			port := flags.Int("port", 0, "listen on this `PORT` of 127.0.0.1 (default: front.port, or a free one)")
 			return func(ctx context.Context, proc *process, args []string) error {
@@ -73,6 +73,7 @@ func foreground(ctx context.Context, proc *process, o daemon.Options) error {
 		return err
 	}
 	o.Dir, o.Stay = dir.Path, true
+	o.HangUp = !isTerminal(proc.In) // else it is the terminal's end, and ours
 	o.Log = slog.New(slog.NewJSONHandler(proc.Err, nil))
 	ready := o.Ready
 	o.Ready = func(r *rundir.Record) {
@@ -102,7 +103,7 @@ Clients set egress.upstream = "http://ci:s3cret@10.0.0.5:3128", and name a copy 
 machine's agent-proxy-ca.crt in egress.extra_roots. egress requires credentials and
 reads them from the environment. Without --tls they cross the network in clear text.`,
 		define: func(flags *pflag.FlagSet) action {
-			var t tunnelFlags
+			t := tunnelFlags{anywhere: true}
 			t.define(flags)
 			listen := flags.String("listen", "", "`ADDRESS:PORT` to listen at (required)")
 			name := flags.String("tls", "", "speak TLS to clients, with a certificate for this host `NAME`")

@@ -231,6 +231,9 @@ func printStatus(proc *process, d *status.Document, now time.Time) {
 	if d.ConfigPath != "" {
 		row("config", "%s", d.ConfigPath)
 	}
+	if d.PolicyProblem != "" {
+		row("policy", "%s: %s", p.bad("the old one stays in force"), d.PolicyProblem)
+	}
 	row("page", "http://127.0.0.1:%d%s", d.Port, status.Prefix)
 	row("state", "%s", d.StateDir)
 	row("bundle", "%s", d.CABundlePath)

@@ -34,7 +34,7 @@ func complain(proc *process, err error) int {
 	if err == nil {
 		return 0
 	}
-	if errors.Is(err, errChecksFailed) || errors.Is(err, errSilent) {
+	if errors.Is(err, errNo) || errors.Is(err, errSilent) {
 		return exitStatus(err) // all has been said
 	}
 	proc.say("%s", err)

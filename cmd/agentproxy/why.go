@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -23,7 +25,7 @@ import (
 func whyCommand() *command {
 	return &command{
 		name: "why",
-		args: "[FLAG...] HOST",
+		args: "[FLAG...] HOST|URL",
 		values: func(proc *process, words []string) []string {
 			if len(words) > 0 {
 				return nil
@@ -33,6 +35,7 @@ func whyCommand() *command {
 		short: "Say what the policy decides about a host, and what happened to it",
 		examples: `
   agentproxy why evil.example                    # the rule that decides, and the last failures
+  agentproxy why https://api.example/repos/a --method PUT   # by the rules on requests, too
   agentproxy why db.example:8443 --json          # the same for a program`,
 		long: `
 An upstream egress decides for itself. Then why shows what it answered lately.`,
@@ -40,11 +43,12 @@ An upstream egress decides for itself. Then why shows what it answered lately.`,
 			var t tunnelFlags
 			t.define(flags)
 			asJSON := flags.Bool("json", false, "print JSON")
+			method := flags.String("method", "", "ask for a request with this `METHOD` (default: GET, where a URL has a path)")
 			return func(ctx context.Context, proc *process, args []string) error {
 				if len(args) != 1 {
 					return hint(errors.New("why needs one host"), "agentproxy why example.com")
 				}
-				return runWhy(ctx, proc, t, args[0], *asJSON)
+				return runWhy(ctx, proc, t, args[0], *method, *asJSON)
 			}
 		},
 	}
@@ -53,11 +57,18 @@ An upstream egress decides for itself. Then why shows what it answered lately.`,
 // reason is what is known of a host.
 type reason struct {
 	Host string `json:"host"`
+	// Method and Path are those of the request that was judged, "" where the host is all.
+	Method string `json:"method,omitempty"`
+	Path   string `json:"path,omitempty"`
 	// Decision is "allowed", "denied" or "upstream": then Upstream decides.
 	Decision string `json:"decision"`
 	Upstream string `json:"upstream,omitempty"`
-	// Rule is the entry of the configuration that decided, Text says it in words.
+	// Some is true when rules on requests decide about each.
+	Some bool `json:"someRequests,omitempty"`
+	// Rule is the entry of the configuration that decided, Text says it in words, and At
+	// where it stands, file:line.
 	Rule   string `json:"rule,omitempty"`
+	At     string `json:"at,omitempty"`
 	Text   string `json:"text,omitempty"`
 	Advice string `json:"advice,omitempty"`
 	// Presented is what it presents through an upstream egress, nil where there is
@@ -67,8 +78,8 @@ type reason struct {
 	Failures []*status.Failure `json:"failures"`
 }
 
-func runWhy(ctx context.Context, proc *process, flags tunnelFlags, text string, asJSON bool) error {
-	target, err := parseHost(text)
+func runWhy(ctx context.Context, proc *process, flags tunnelFlags, text, method string, asJSON bool) error {
+	q, err := ask(text, method)
 	if err != nil {
 		return err
 	}
@@ -80,8 +91,8 @@ func runWhy(ctx context.Context, proc *process, flags tunnelFlags, text string, 
 	if err != nil {
 		return err
 	}
-	r := reason{Host: target.String(), Failures: []*status.Failure{}}
-	if err := r.decide(wanted, target); err != nil {
+	r := reason{Host: q.target.String(), Failures: []*status.Failure{}}
+	if err := r.decide(wanted, q); err != nil {
 		return err
 	}
 	tunnel, err := attach.Find(ctx, options)
@@ -108,7 +119,7 @@ func runWhy(ctx context.Context, proc *process, flags tunnelFlags, text string, 
 	return nil
 }
 
-func (r *reason) decide(o contract.Start, target policy.Target) error {
+func (r *reason) decide(o contract.Start, q question) error {
 	cfg := o.Config
 	if cfg.Egress.Upstream != "" && !o.Gate {
 		u, err := config.ParseUpstream(cfg.Egress.Upstream)
@@ -122,8 +133,13 @@ func (r *reason) decide(o contract.Start, target policy.Target) error {
 	if err != nil {
 		return err
 	}
-	d := p.Decide(target)
+	d := p.Decide(q.target)
+	if requests := p.Requests(q.target); d.Allowed && requests != nil {
+		d = q.judge(requests, d)
+		r.Method, r.Path, r.Some = q.method, q.shownPath(), q.method == ""
+	}
 	r.Decision, r.Rule, r.Text, r.Advice = "denied", d.Rule, d.Reason, d.Advice
+	r.At = standsAt(cfg, d.Rule)
 	if d.Allowed {
 		r.Decision = "allowed"
 	}
@@ -133,11 +149,52 @@ func (r *reason) decide(o contract.Start, target policy.Target) error {
 	return nil
 }
 
-// parseHost takes a host, host:port or an https:// URL.
-func parseHost(text string) (policy.Target, error) {
-	if u, err := url.Parse(text); err == nil && u.Host != "" {
-		text = u.Host
+// question is a host, or a request to one, that a decision is asked for.
+type question struct {
+	target       policy.Target
+	method, path string // "" when the host is all
+}
+
+// ask takes a host, host:port or an https:// URL, and a method or "".
+func ask(text, method string) (q question, err error) {
+	u, notURL := url.Parse(text)
+	isURL := notURL == nil && u.Host != ""
+	host := text
+	if isURL {
+		host = u.Host
 	}
+	if q.target, err = parseHost(host); err != nil {
+		return q, err
+	}
+	if isURL && (u.EscapedPath() != "" || u.RawQuery != "") || method != "" {
+		q.method, q.path = cmp.Or(method, http.MethodGet), "/"
+	}
+	if isURL && q.method != "" {
+		q.path = u.RequestURI()
+	}
+	return q, nil
+}
+
+// shownPath is the path without the query.
+func (q question) shownPath() string {
+	path, _, _ := strings.Cut(q.path, "?")
+	return path
+}
+
+// judge is the decision on the request; on a host alone it stays what it was.
+func (q question) judge(requests *policy.Requests, host policy.Decision) policy.Decision {
+	if q.method == "" {
+		return host
+	}
+	r, also, err := policy.ParseRequest(q.method, q.path, nil)
+	if err != nil {
+		return requests.Unreadable(err)
+	}
+	return requests.Decide(r, also)
+}
+
+// parseHost takes a host or host:port.
+func parseHost(text string) (policy.Target, error) {
 	if _, _, err := net.SplitHostPort(text); err != nil {
 		text = net.JoinHostPort(text, "443")
 	}
@@ -148,8 +205,11 @@ func parseHost(text string) (policy.Target, error) {
 	return target, nil
 }
 
-// printReason says who decides about a host, how, and what happened lately.
-func printReason(w io.Writer, r reason) {
+// printDecision says who decides about a host or a request, and how.
+func printDecision(w io.Writer, r reason) {
+	if r.Method != "" {
+		fmt.Fprintf(w, "%s %s on ", r.Method, r.Path)
+	}
 	switch r.Decision {
 	case "upstream":
 		fmt.Fprintf(w, "%s: the upstream egress %s decides\n", r.Host, r.Upstream)
@@ -159,12 +219,28 @@ func printReason(w io.Writer, r reason) {
 			fmt.Fprintf(w, " by %s", r.Rule)
 		}
 		fmt.Fprintln(w)
+		printAt(w, r)
+		if r.Some {
+			fmt.Fprintf(w, "  rules on requests decide about each: agentproxy why https://%s/PATH --method METHOD\n", r.Host)
+		}
 	default:
 		fmt.Fprintf(w, "%s: denied: %s\n", r.Host, r.Text)
+		printAt(w, r)
 		if r.Advice != "" {
 			fmt.Fprintf(w, "  %s\n", r.Advice)
 		}
 	}
+}
+
+func printAt(w io.Writer, r reason) {
+	if r.At != "" {
+		fmt.Fprintf(w, "  at %s\n", r.At)
+	}
+}
+
+// printReason also says what happened lately.
+func printReason(w io.Writer, r reason) {
+	printDecision(w, r)
 	if r.Presented != nil {
 		printPresented(w, r.Presented)
 		for _, d := range r.Presented.Defects {

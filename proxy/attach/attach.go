@@ -161,7 +161,7 @@ func Wanted(ctx context.Context, o Options) (contract.Start, error) {
 }
 
 func (w *wanted) daemon() contract.Start {
-	return contract.Start{Config: w.effective(), Key: w.key, Settings: w.settings, Inherited: w.inherited(), Gate: w.gate, Version: w.Version}
+	return contract.Start{Config: w.effective(), Source: w.Options.Config.Source, Key: w.key, Settings: w.settings, Inherited: w.inherited(), Gate: w.gate, Version: w.Version}
 }
 
 // Build identifies this binary: two builds of one version are not the same.

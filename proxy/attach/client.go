@@ -93,6 +93,18 @@ func (t *Tunnel) Stop(ctx context.Context) error {
 	return fmt.Errorf("the tunnel (pid %d) did not leave", t.Record.PID)
 }
 
+// Reload has the tunnel read its policy again.
+func (t *Tunnel) Reload(ctx context.Context) (contract.Reloaded, error) {
+	var answer contract.Reloaded
+	res, conn, err := t.call(ctx, http.MethodPost, contract.ReloadPath)
+	if err != nil {
+		return answer, err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(callTimeout))
+	return answer, json.NewDecoder(res.Body).Decode(&answer)
+}
+
 // Status fetches the status document.
 func (t *Tunnel) Status(ctx context.Context) (*status.Document, error) {
 	return fetchStatus(ctx, t.URL())

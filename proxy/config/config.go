@@ -39,6 +39,16 @@ type Config struct {
 	Exec Exec `toml:"exec" json:"-"`
 	// Isolate is neither.
 	Isolate Isolate `toml:"isolate" json:"-"`
+
+	// Organisation are the rules that hold for everybody on this machine, and those that
+	// Policy.Organisation names.
+	Organisation []Project `toml:"-" json:",omitempty"`
+	// Project are the rules of the project that the working directory is in, nil when it
+	// has none; Run those of one run.
+	Project *Project `toml:"-" json:",omitempty"`
+	Run     *Layer   `toml:"-" json:",omitempty"`
+	// Source is where all of it came from.
+	Source *Source `toml:"-" json:"-"`
 }
 
 // Isolate is what isolated commands share with this machine.
@@ -91,14 +101,62 @@ type Egress struct {
 	ConnectTo map[string]string `toml:"connect_to"`
 }
 
-// Policy is where the embedded egress may go; see policy.Rules.
+// Policy is where the embedded egress may go; see policy.Rules. Once loaded its
+// entries name no groups any more.
 type Policy struct {
 	Default     string   `toml:"default"`
 	Allow       []string `toml:"allow"`
 	Deny        []string `toml:"deny"`
 	Passthrough []string `toml:"passthrough"`
 	Private     []string `toml:"private"`
+	// Organisation is a file with rules that nothing here widens; relative to the
+	// configuration file.
+	Organisation string `toml:"organisation"`
+	// Mode "report" lets pass what the rules refuse and records it; "" and "enforce"
+	// refuse it.
+	Mode string `toml:"mode"`
+	// Empty are the groups that stand for no host on this machine.
+	Empty []string `toml:"-" json:"-"`
 }
+
+// The values of Policy.Mode.
+const (
+	ModeEnforce = "enforce"
+	ModeReport  = "report"
+)
+
+// Reports is true when refusals are recorded only.
+func (p Policy) Reports() bool { return p.Mode == ModeReport }
+
+// ForRun adds what one run allows, denies and reports. Groups are resolved.
+func (c *Config) ForRun(layer Layer, report bool, getenv func(string) string, workingDir string) error {
+	checked, err := layer.withoutGroups()
+	if err == nil {
+		_, err = policy.New(policy.Rules{Layers: []policy.Layer{checked.layer("run", true)}})
+	}
+	if err != nil {
+		return err
+	}
+	if c.Source != nil {
+		asWritten := layer
+		c.Source.Run, c.Source.Report = &asWritten, report
+	}
+	m := machine{getenv: getenv, dir: workingDir, root: "/"}
+	layer.Allow, _ = m.expand(layer.Allow)
+	layer.Deny, _ = m.expand(layer.Deny)
+	c.Run = &layer
+	if report {
+		c.Policy.Mode = ModeReport
+	}
+	if c.Front.IdleExit == "" {
+		c.Front.IdleExit = runIdleExit // no other run is likely to want the same
+	}
+	_, err = policy.New(c.rules())
+	return err
+}
+
+// runIdleExit is the idle time of a tunnel with rules for one run.
+const runIdleExit = "1m"
 
 // Front is the loopback listener and the life of the daemon behind it.
 type Front struct {
@@ -116,14 +174,38 @@ const DefaultIdleExit = 30 * time.Minute
 
 // Load reads the configuration: path if given, else $AGENTPROXY_CONFIG, else
 // $XDG_CONFIG_HOME/agentproxy/config.toml if it exists. Roots that were adopted are in
-// force beside it.
-func Load(path string, getenv func(string) string) (*Config, error) {
+// force beside it, and so is the file of the project that the working directory is in;
+// "" is in none. Groups are resolved.
+func Load(path string, getenv func(string) string, workingDir string) (*Config, error) {
+	source := &Source{Dir: workingDir, Variables: map[string]string{}}
+	getenv = source.recording(getenv)
 	c, err := load(path, getenv)
 	if err != nil {
 		return nil, err
 	}
+	source.Path = c.Path
+	c.Source = source
+	if err := c.complete(getenv, workingDir); err != nil {
+		return nil, err
+	}
+	for _, o := range c.Organisation {
+		source.Organisation = append(source.Organisation, o.Path)
+	}
 	c.Egress.ExtraRoots = append(c.Egress.ExtraRoots, adopted(getenv)...)
 	return c, nil
+}
+
+// complete adds the project's rules and resolves groups.
+func (c *Config) complete(getenv func(string) string, workingDir string) (err error) {
+	if err := c.addOrganisation(); err != nil {
+		return err
+	}
+	if c.Project, err = findProject(getenv, workingDir); err != nil {
+		return err
+	}
+	c.expandGroups(getenv, workingDir)
+	_, err = policy.New(c.rules())
+	return err
 }
 
 // RootsDir is the directory of roots that were adopted: certificates as *.pem, each in
@@ -211,13 +293,21 @@ func Parse(path string, raw []byte) (*Config, error) {
 		return nil, err
 	}
 	c := &Config{Path: path}
-	if err := toml.NewDecoder(bytes.NewReader(raw)).DisallowUnknownFields().Decode(c); err != nil {
-		return nil, asProblem(path, raw, err)
+	if err := decode(path, raw, c); err != nil {
+		return nil, err
 	}
 	if err := c.resolve(); err != nil {
 		return nil, blamed(path, raw, err)
 	}
 	return c, nil
+}
+
+// decode reads TOML strictly. What is wrong with it is a *Problem.
+func decode(path string, raw []byte, to any) error {
+	if err := toml.NewDecoder(bytes.NewReader(raw)).DisallowUnknownFields().Decode(to); err != nil {
+		return asProblem(path, raw, err)
+	}
+	return nil
 }
 
 // resolve checks every value and makes file names absolute.
@@ -264,18 +354,41 @@ func (c *Config) resolve() error {
 	if _, err := c.Isolate.Ports(); err != nil {
 		return err
 	}
-	_, err := policy.New(c.Policy.rules())
+	checked, err := Layer{Default: c.Policy.Default, Allow: c.Policy.Allow, Deny: c.Policy.Deny}.withoutGroups()
+	if err != nil {
+		return err
+	}
+	if !slices.Contains([]string{"", ModeEnforce, ModeReport}, c.Policy.Mode) {
+		return fmt.Errorf("policy.mode: %q is neither %s nor %s", c.Policy.Mode, ModeEnforce, ModeReport)
+	}
+	own := c.Policy
+	own.Allow, own.Deny = checked.Allow, checked.Deny
+	_, err = policy.New((&Config{Policy: own}).rules())
 	return err
 }
 
-func (p Policy) rules() policy.Rules {
-	return policy.Rules{Default: p.Default, Allow: p.Allow, Deny: p.Deny, Passthrough: p.Passthrough, Private: p.Private}
+// rules are those of all layers.
+func (c *Config) rules() policy.Rules {
+	p := c.Policy
+	r := policy.Rules{Default: p.Default, Allow: p.Allow, Deny: p.Deny, Passthrough: p.Passthrough, Private: p.Private, Report: p.Reports()}
+	for _, o := range c.Organisation {
+		layer := o.Policy.layer("organisation", false)
+		layer.Fixed = true
+		r.Layers = append(r.Layers, layer)
+	}
+	if c.Project != nil {
+		r.Layers = append(r.Layers, c.Project.Policy.layer("project", c.Project.Trusted))
+	}
+	if c.Run != nil {
+		r.Layers = append(r.Layers, c.Run.layer("run", true))
+	}
+	return r
 }
 
 // Rules returns the policy in the form that policy.New takes, with what the
 // machine's own addresses say about its network.
 func (c *Config) Rules() policy.Rules {
-	r := c.Policy.rules()
+	r := c.rules()
 	r.Local = interfacePrefixes()
 	r.Lab = policy.LabNetwork(r.Local)
 	return r

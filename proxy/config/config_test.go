@@ -72,10 +72,10 @@ func TestLoad(t *testing.T) {
 	getenv := func(vars map[string]string) func(string) string {
 		return func(name string) string { return vars[name] }
 	}
-	if c, err := Load("", getenv(map[string]string{"XDG_CONFIG_HOME": home})); err != nil || c.Path != "" {
+	if c, err := Load("", getenv(map[string]string{"XDG_CONFIG_HOME": home}), ""); err != nil || c.Path != "" {
 		t.Errorf("no file: %+v, %v", c, err)
 	}
-	if _, err := Load("", getenv(map[string]string{"AGENTPROXY_CONFIG": home + "/nope"})); err == nil {
+	if _, err := Load("", getenv(map[string]string{"AGENTPROXY_CONFIG": home + "/nope"}), ""); err == nil {
 		t.Error("a file that was named and is not there must be an error")
 	}
 	path := filepath.Join(home, "agentproxy", "config.toml")
@@ -85,7 +85,7 @@ func TestLoad(t *testing.T) {
 	if err := os.WriteFile(path, []byte("[policy]\ndefault = \"deny\"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := Load("", getenv(map[string]string{"XDG_CONFIG_HOME": home})); err != nil || c.Path != path || c.Policy.Default != "deny" {
+	if c, err := Load("", getenv(map[string]string{"XDG_CONFIG_HOME": home}), ""); err != nil || c.Path != path || c.Policy.Default != "deny" {
 		t.Errorf("%+v, %v", c, err)
 	}
 }

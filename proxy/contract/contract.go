@@ -41,6 +41,8 @@ const (
 	StopPath = status.Prefix + "stop"
 	// TrialPath returns the Trial that a canary has seen (GET trial).
 	TrialPath = status.Prefix + "canary"
+	// ReloadPath has the policy read again now (POST), and returns a Reloaded.
+	ReloadPath = status.Prefix + "reload"
 	// InheritedPath returns the Inherited of the tunnel (GET).
 	InheritedPath = status.Prefix + "inherited"
 )
@@ -65,6 +67,8 @@ const (
 // in the environment.
 type Start struct {
 	Config *config.Config
+	// Source is where its policy is read again when that changes; nil is never.
+	Source *config.Source
 	// Dir is the state directory.
 	Dir string
 	// Key identifies the tunnel among others of the same directory, Settings its
@@ -100,6 +104,14 @@ const CanaryDomain = "canary.agentproxy.test"
 
 // CanaryHost is the name of a trial, which is one label.
 func CanaryHost(trial string) string { return trial + "." + CanaryDomain }
+
+// Reloaded is what came of reading the policy again.
+type Reloaded struct {
+	// Path is the file, "" for none.
+	Path string `json:"path,omitempty"`
+	// Problem says why the old policy stays in force, "" when it does not.
+	Problem string `json:"problem,omitempty"`
+}
 
 // Trial is what the canary has seen of one.
 type Trial struct {

@@ -57,6 +57,12 @@ func (d *daemon) keep(c net.Conn, f *status.Failure) {
 			f.Run = run
 		}
 	}
+	if f.Reported {
+		d.runs.reported(f.Entry())
+		d.log.Add(f.Entry())
+		d.stats.Add(page.Event{Entry: f.Entry(), Detail: f.Detail})
+		return
+	}
 	d.runs.record(f)
 	if err := d.shellFile.Failed(f.TS.Time); err != nil {
 		d.options.Log.Warn("the shells' file", "error", err.Error())
@@ -89,7 +95,7 @@ func (d *daemon) publish(f *status.Failure) {
 
 // opened ties a tunnel to its run and process, and keeps it. A single run needs
 // no search for the process, and no run none at all: then it is left out when
-// it would take too long. Where there are several runs it goes on while the
+// it would take too long, unless who asks is what is to be found out. Where there are several runs it goes on while the
 // tunnel is used.
 func (d *daemon) opened(c net.Conn, target string) (ended func()) {
 	e := d.granted(target)
@@ -106,9 +112,10 @@ func (d *daemon) opened(c net.Conn, target string) (ended func()) {
 		runs = 1
 		e.Run = cmp.Or(run, d.runs.only())
 		d.runs.opened(e.Run, target)
+		d.runs.reported(e)
 	}
 	switch {
-	case d.options.Authorize != nil, runs <= 1 && !d.search.begin():
+	case d.options.Authorize != nil, runs <= 1 && !d.search.begin() && !d.live.now.Load().Policy.Reports():
 		keep(peer.Process{})
 	case runs <= 1:
 		go d.guarded("looking for a client's process", func() {
@@ -124,6 +131,7 @@ func (d *daemon) opened(c net.Conn, target string) (ended func()) {
 			}
 			if !ok || e.Run != "" {
 				d.runs.opened(e.Run, target)
+				d.runs.reported(e)
 			}
 			keep(p)
 		})
@@ -138,9 +146,13 @@ func (d *daemon) granted(target string) status.Entry {
 	if err == nil {
 		e.Host = t.String()
 	}
-	if err == nil && d.policy != nil {
-		e.By, e.Rule = "policy", d.policy.Decide(t).Rule
-		if rule, ok := d.policy.Passthrough(t); ok {
+	if p := d.ownPolicy(); err == nil && p != nil {
+		decision := p.Decide(t)
+		e.By, e.Rule, e.Kind = "policy", decision.Rule, decision.Kind
+		if !decision.Allowed { // and yet opened
+			e.Outcome = status.Reported
+		}
+		if rule, ok := p.Passthrough(t); ok {
 			e.Rule = rule
 		}
 	}
@@ -227,12 +239,20 @@ func (s *search) end(begun time.Time) {
 
 // pages are the status page, its event stream and the metrics.
 func (d *daemon) pages() map[string]http.Handler {
-	p := &page.Page{Stats: d.stats, Document: d.document, Lost: func() int64 { return d.log.Lost() }}
-	if d.policy != nil {
-		rules := d.options.Config.Rules()
-		p.Default = rules.Default
-		p.Rules = []page.Rules{{Name: "deny", Patterns: rules.Deny}, {Name: "allow", Patterns: rules.Allow},
-			{Name: "passthrough", Patterns: rules.Passthrough}, {Name: "private", Patterns: rules.Private}}
-	}
+	p := &page.Page{Stats: d.stats, Document: d.document, Lost: func() int64 { return d.log.Lost() }, Policy: d.shownPolicy}
 	return p.Routes()
+}
+
+// shownPolicy is the policy in force as the page shows it, of the embedded egress.
+func (d *daemon) shownPolicy() (byDefault string, shown []page.Rules) {
+	if d.egress == nil {
+		return "", nil
+	}
+	rules := d.live.now.Load().Rules()
+	shown = []page.Rules{{Name: "deny", Patterns: rules.Deny}, {Name: "allow", Patterns: rules.Allow},
+		{Name: "passthrough", Patterns: rules.Passthrough}, {Name: "private", Patterns: rules.Private}}
+	for _, l := range rules.Layers {
+		shown = append(shown, page.Rules{Name: "deny (" + l.Name + ")", Patterns: l.Deny}, page.Rules{Name: "allow (" + l.Name + ")", Patterns: l.Allow})
+	}
+	return rules.Default, shown
 }

@@ -38,9 +38,10 @@ type captures struct {
 
 // captured is one of them. What comes out of it is its run's.
 type captured struct {
-	run     string
-	network *capture.Network
-	ended   chan struct{} // closed when its run has ended
+	run      string
+	network  *capture.Network
+	isolated bool
+	ended    chan struct{} // closed when its run has ended
 }
 
 // openCaptures begins to take networks over. Where the state directory can hold no
@@ -81,6 +82,13 @@ func (c *captures) stop() {
 		n.network.Close()
 	}
 	c.networks = nil
+}
+
+// isolated reports whether a run that must not get past the policy is under way.
+func (c *captures) isolated() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.networks, func(n *captured) bool { return n.isolated })
 }
 
 // count is how many networks are served.
@@ -130,7 +138,7 @@ func isOwn(conn *net.UnixConn) bool {
 }
 
 func (c *captures) open(run string, set *sockets.Set) error {
-	r := &captured{run: run, ended: make(chan struct{})}
+	r := &captured{run: run, isolated: set.Isolated != nil, ended: make(chan struct{})}
 	network, err := capture.Open(set, capture.Options{
 		Serve:     func(conn *net.TCPConn, to capture.Destination) { c.serving(conn, r, func() { c.carry(conn, to) }) },
 		Front:     func(conn *net.TCPConn) { c.serving(conn, r, func() { c.daemon.front.ServeConn(conn) }) },
@@ -236,7 +244,8 @@ const (
 // carry takes a connection to the host that it was meant for.
 func (c *captures) carry(conn *net.TCPConn, to capture.Destination) {
 	target := c.target(to)
-	opened := c.daemon.policy != nil && c.daemon.policy.Decide(target).Allowed
+	p := c.daemon.ownPolicy()
+	opened := p != nil && p.Decide(target).Allowed
 	switch {
 	case to.Lost:
 		c.refuse(conn, &status.Failure{Kind: status.NameNotFound, Code: http.StatusBadGateway, By: "front", Host: target.String(),
@@ -255,11 +264,12 @@ func (c *captures) carry(conn *net.TCPConn, to capture.Destination) {
 // so, whatever name the client says with it.
 func (c *captures) target(to capture.Destination) policy.Target {
 	named := policy.Target{Host: to.Host, Port: to.Addr.Port()}
-	if c.daemon.policy == nil || !to.Named || capture.IsSynthetic(to.Addr.Addr()) {
+	p := c.daemon.ownPolicy()
+	if p == nil || !to.Named || capture.IsSynthetic(to.Addr.Addr()) {
 		return named
 	}
 	literal, err := policy.ParseTarget(to.Addr.String())
-	if err == nil && strings.HasPrefix(c.daemon.policy.Decide(literal).Rule, "deny ") {
+	if err == nil && strings.HasPrefix(p.Decide(literal).Rule, "deny ") {
 		return literal
 	}
 	return named

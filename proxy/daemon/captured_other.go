@@ -14,6 +14,7 @@ type captures struct{}
 func (d *daemon) openCaptures() { d.captures = &captures{} }
 
 func (*captures) stop()                                  {}
+func (*captures) isolated() bool                         { return false }
 func (*captures) count() int                             { return 0 }
 func (*captures) runEnded(string)                        {}
 func (*captures) runOf(net.Conn) string                  { return "" }

@@ -54,7 +54,9 @@ type Options struct {
 	Readme func(*status.Document) (string, error)
 	// Ready is told when connections are accepted.
 	Ready func(*rundir.Record)
-	Log   *slog.Logger
+	// HangUp makes SIGHUP have the policy read again.
+	HangUp bool
+	Log    *slog.Logger
 }
 
 // Run serves the tunnel until ctx ends, it is told to stop, or it has been idle
@@ -94,6 +96,7 @@ func Run(ctx context.Context, o Options) error {
 		o.Ready(d.record)
 	}
 	go d.watchIdle(ctx)
+	go d.watchPolicy(ctx)
 	readme := make(chan struct{})
 	go func() {
 		defer close(readme)
@@ -143,7 +146,7 @@ type daemon struct {
 	// javaStore is "" when it could not be made.
 	javaStore string
 	egress    *egress.Egress // nil with an upstream
-	policy    *policy.Policy // nil with an upstream
+	live      live
 	canary    *canary.Canary
 	front     *front.Front
 	listener  net.Listener
@@ -162,6 +165,8 @@ type daemon struct {
 func (d *daemon) setUp() error {
 	o := d.options
 	d.started = status.Now()
+	d.live.source = o.Source
+	d.live.now.Store(o.Config)
 	var err error
 	if d.ca, err = ca.Open(o.Dir); err != nil {
 		return err
@@ -206,7 +211,7 @@ func (d *daemon) chooseTunnel(roots *x509.CertPool, port int) (proxy.TunnelFunc,
 		if err != nil {
 			return nil, "", err
 		}
-		d.policy = p
+		d.live.decide.Store(p)
 		d.egress = egress.New(egress.Config{Policy: p, CA: d.ca, Roots: roots, ConnectTo: cfg.Egress.ConnectTo})
 		return d.egress.Tunnel, "", nil
 	}
@@ -220,9 +225,14 @@ func (d *daemon) chooseTunnel(roots *x509.CertPool, port int) (proxy.TunnelFunc,
 	}
 	tunnel := (&front.Upstream{URL: u, Name: name, Roots: roots}).Tunnel
 	if d.options.Gate {
-		tunnel, err = gated(cfg, tunnel)
+		p, err := policy.New(cfg.Rules())
+		if err != nil {
+			return nil, "", err
+		}
+		d.live.decide.Store(p)
+		tunnel = d.gated(tunnel)
 	}
-	return tunnel, name, err
+	return tunnel, name, nil
 }
 
 // whileValid refuses tunnels once our CA has expired: whatever it signs fails at
@@ -238,20 +248,22 @@ func (d *daemon) whileValid(next proxy.TunnelFunc) proxy.TunnelFunc {
 }
 
 // gated applies the policy to targets on their way to another tunnel. What a name
-// resolves to is judged there.
-func gated(cfg *config.Config, onward proxy.TunnelFunc) (proxy.TunnelFunc, error) {
-	rules, err := policy.New(cfg.Rules())
-	if err != nil {
-		return nil, err
-	}
+// resolves to is judged there. Where rules on requests have a say nothing passes: they
+// cannot be applied here.
+func (d *daemon) gated(onward proxy.TunnelFunc) proxy.TunnelFunc {
 	return func(ctx context.Context, target string) (net.Conn, error) {
+		rules := d.live.decide.Load()
 		if t, err := policy.ParseTarget(target); err == nil {
-			if d := rules.Decide(t); !d.Allowed {
+			d := rules.Decide(t)
+			if requests := rules.Requests(t); d.Allowed && requests != nil {
+				d = requests.Unreadable(errors.New("the tunnel of the run around this one decrypts it"))
+			}
+			if !rules.Lets(d) {
 				return nil, d.Failure(t)
 			}
 		}
 		return onward(ctx, target)
-	}, nil
+	}
 }
 
 func isSelf(u *url.URL, port int) bool {
@@ -285,6 +297,7 @@ func (d *daemon) routes(tunnel proxy.TunnelFunc, roots *x509.CertPool) *front.Ro
 		Control: map[string]http.Handler{
 			contract.RunPath:       d.authorized(d.serveRun),
 			contract.StopPath:      d.authorized(d.serveStop),
+			contract.ReloadPath:    d.authorized(d.serveReload),
 			contract.TrialPath:     d.authorized(d.serveCanary),
 			contract.InheritedPath: d.authorized(d.serveInherited),
 		},
@@ -332,6 +345,7 @@ func (d *daemon) document() *status.Document {
 		CAExpires:             &expires,
 		Runs:                  d.runs.count(),
 		Shells:                d.shells(),
+		PolicyProblem:         d.live.policyProblem(),
 	}
 	if doc.JavaTrustStorePath = d.javaStore; d.javaStore == "" {
 		doc.ToolTrustFailureCodes = []string{"java_truststore_not_written"}

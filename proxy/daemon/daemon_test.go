@@ -205,8 +205,11 @@ func TestGate(t *testing.T) {
 	d := start(t, func(o *Options) {
 		o.Gate = true
 		o.Config.Egress.Upstream = fmt.Sprintf("http://127.0.0.1:%d", inner.Port)
-		o.Config.Policy.Deny = []string{"gate.example"}
+		o.Config.Policy.Deny = []string{"gate.example", "requests.example/x"}
 	})
+	if _, res, body := d.connect(t, "requests.example:443"); res.StatusCode != http.StatusForbidden || !strings.Contains(body, "cannot be judged") {
+		t.Errorf("rules on requests, which a gate cannot apply: %s, %q", res.Status, body)
+	}
 	for target, by := range map[string]string{"gate.example:443": `deny "gate.example"`, "inner.example:443": `deny "inner.example"`} {
 		if _, res, body := d.connect(t, target); res.StatusCode != http.StatusForbidden || !strings.Contains(body, strings.TrimSuffix(strings.TrimPrefix(by, `deny "`), `"`)) {
 			t.Errorf("%s: %s, %q", target, res.Status, body)
@@ -216,7 +219,7 @@ func TestGate(t *testing.T) {
 		t.Errorf("the gate let through: %v", failures)
 	}
 	failures := d.document(t).RecentRelayFailures
-	if len(failures) != 2 || !slices.ContainsFunc(failures, func(f *status.Failure) bool { return f.Rule == `deny "gate.example"` && f.By == "policy" }) {
+	if len(failures) != 3 || !slices.ContainsFunc(failures, func(f *status.Failure) bool { return f.Rule == `deny "gate.example"` && f.By == "policy" }) {
 		t.Errorf("%v", failures)
 	}
 }

@@ -112,7 +112,8 @@ func (rs *runs) evidence(id string) status.Evidence {
 	if r == nil {
 		return status.Evidence{}
 	}
-	return status.Evidence{Hosts: slices.Clone(r.seen.Hosts), Unattributed: r.seen.Unattributed, Failures: slices.Clone(r.seen.Failures)}
+	return status.Evidence{Hosts: slices.Clone(r.seen.Hosts), Unattributed: r.seen.Unattributed, Failures: slices.Clone(r.seen.Failures),
+		Reported: slices.Clone(r.seen.Reported)}
 }
 
 // opened notes a tunnel of a run's; of one that is not known, for all.
@@ -145,6 +146,19 @@ func (rs *runs) record(f *status.Failure) {
 	rs.history = appendKept(rs.history, f)
 	if r := rs.live[f.Run]; r != nil {
 		r.seen.Failures = appendKept(r.seen.Failures, f)
+	}
+}
+
+// reported keeps a decision that would have been a refusal, for its run.
+func (rs *runs) reported(e status.Entry) {
+	if e.Outcome != status.Reported {
+		return
+	}
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if r := rs.live[e.Run]; r != nil {
+		r.seen.Reported = append(r.seen.Reported, e)
+		r.seen.Reported = r.seen.Reported[max(0, len(r.seen.Reported)-keptHosts):]
 	}
 }
 
@@ -218,6 +232,9 @@ func (d *daemon) serveRun(w http.ResponseWriter, r *http.Request) {
 		if err != nil || id == "" {
 			http.Error(w, "agentproxy: want id and pid", http.StatusBadRequest)
 			return
+		}
+		if d.live.source != nil {
+			d.reload(false, false) // what was changed a moment ago holds for it
 		}
 		if !d.runs.attach(id, pid) {
 			http.Error(w, "agentproxy: the tunnel is closing", http.StatusServiceUnavailable)

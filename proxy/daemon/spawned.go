@@ -42,6 +42,7 @@ func Spawned(complete func(*Options)) error {
 	stdlog.SetOutput(io.Discard)
 	// A terminal's signals do not reach a session of its own; HUP may be sent.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
+	o.HangUp = true
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	err := Run(ctx, o)

@@ -26,6 +26,20 @@ func BenchmarkKeepAlive(b *testing.B) {
 			get(b, client, "https://origin.test/")
 		})
 	}
+	rules := policy.Rules{Default: "deny", Allow: []string{"GET,HEAD origin.test/repos/*/*/contents/**", "POST origin.test/repos/*/issues", "origin.test/org/*.git fetch"},
+		Deny: []string{"origin.test/admin/**", "origin.test push"}}
+	for _, c := range []struct {
+		name   string
+		client bool
+		origin func(*httptest.Server)
+	}{{"h1-h1, rules on requests", false, onlyHTTP1}, {"h2-h2, rules on requests", true, onlyHTTP2}} {
+		b.Run(c.name, func(b *testing.B) {
+			root := proxytest.NewCA(b, "root")
+			addr := proxytest.Origin(b, root.Issue(b, nil, nil, "origin.test"), h, c.origin)
+			tn := proxytest.Start(b, proxytest.Setup{Rules: rules, Roots: root.Pool(), ConnectTo: map[string]string{"origin.test:443": addr}})
+			get(b, tn.Client(b, c.client), "https://origin.test/repos/org/name/contents/a/b.go?ref=main")
+		})
+	}
 	b.Run("direct", func(b *testing.B) {
 		root := proxytest.NewCA(b, "root")
 		addr := proxytest.Origin(b, root.Issue(b, nil, nil, "127.0.0.1"), h, onlyHTTP1)

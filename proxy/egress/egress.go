@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/ca"
@@ -18,6 +19,7 @@ import (
 
 // Config is what an Egress is made of.
 type Config struct {
+	// Policy is the one to begin with; see Egress.SetPolicy.
 	Policy *policy.Policy
 	CA     *ca.Authority
 	// Roots verify origins.
@@ -35,6 +37,7 @@ type Config struct {
 // Egress carries requests to origins. Close it to drop its connections.
 type Egress struct {
 	cfg     Config
+	policy  atomic.Pointer[policy.Policy]
 	origins *origins
 	h1, h2  *clientServer
 	forward *forwarder
@@ -43,7 +46,8 @@ type Egress struct {
 // New starts an egress.
 func New(cfg Config) *Egress {
 	e := &Egress{cfg: cfg}
-	e.origins = newOrigins(cfg)
+	e.policy.Store(cfg.Policy)
+	e.origins = newOrigins(cfg, &e.policy)
 	e.forward = newForwarder(e.origins)
 	protocols := func(set func(*http.Protocols, bool)) *http.Protocols {
 		p := new(http.Protocols)
@@ -59,6 +63,14 @@ func New(cfg Config) *Egress {
 	e.h1 = newClientServer(handler, protocols((*http.Protocols).SetHTTP1))
 	e.h2 = newClientServer(handler, protocols((*http.Protocols).SetUnencryptedHTTP2))
 	return e
+}
+
+// SetPolicy puts another policy in force, for what is opened and for what is asked
+// from now on, in tunnels that are open as well. Connections to origins that are in use
+// go on; idle ones are dropped, since it may judge their addresses otherwise.
+func (e *Egress) SetPolicy(p *policy.Policy) {
+	e.policy.Store(p)
+	e.forward.dropIdle()
 }
 
 // Active is how many requests are under way.
@@ -83,10 +95,11 @@ func (e *Egress) Tunnel(ctx context.Context, target string) (net.Conn, error) {
 	if e.cfg.Local != nil {
 		return &session{egress: e, target: t}, nil
 	}
-	if d := e.cfg.Policy.Decide(t); !d.Allowed {
+	p := e.policy.Load()
+	if d := p.Decide(t); !p.Lets(d) {
 		return nil, d.Failure(t)
 	}
-	if _, ok := e.cfg.Policy.Passthrough(t); ok {
+	if _, ok := p.Passthrough(t); ok {
 		return e.origins.dialTCP(ctx, t)
 	}
 	if err := e.origins.ensure(ctx, t); err != nil {

@@ -23,7 +23,7 @@ func (p fastPath) Begin(r *http.Request) *status.Failure {
 		return failure
 	}
 	r.Host = p.authority(r.Host)
-	return nil
+	return p.judge(r)
 }
 
 func (p fastPath) End() { p.forwarder().active.Add(-1) }

@@ -96,6 +96,15 @@ func (f *forwarder) close() {
 	f.idle.close()
 }
 
+// dropIdle closes the connections to origins that nobody uses.
+func (f *forwarder) dropIdle() {
+	f.any.drain()
+	f.idle.drain()
+	f.http1.CloseIdleConnections()
+	f.upgrades.CloseIdleConnections()
+	f.origins.dropAllReady()
+}
+
 // ServeHTTP forwards one request.
 func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.active.Add(1)
@@ -108,6 +117,11 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Connection", "close")
 		}
 		failure.Respond(w)
+		return
+	}
+	if failure := c.judge(r); failure != nil {
+		c.report(failure)
+		decline(w, r, failure)
 		return
 	}
 	if r.ProtoMajor == 1 {

@@ -10,9 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy/policy"
 	"github.com/agentproxy/agentproxy/proxy/proxytest"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -68,7 +70,7 @@ func TestGRPC(t *testing.T) {
 	server.RegisterService(&echoService, nil)
 	go server.Serve(l)
 	t.Cleanup(server.Stop)
-	tn := proxytest.Start(t, proxytest.Setup{Roots: root.Pool(), ConnectTo: map[string]string{"grpc.test:443": l.Addr().String()}})
+	tn := proxytest.Start(t, proxytest.Setup{Rules: policy.Rules{Deny: []string{"grpc.test/test.Echo/Forbidden"}}, Roots: root.Pool(), ConnectTo: map[string]string{"grpc.test:443": l.Addr().String()}})
 	t.Setenv("HTTPS_PROXY", tn.URL.String()) // grpc-go reads it itself
 	conn, err := grpc.NewClient("passthrough:///grpc.test:443", grpc.WithTransportCredentials(credentials.NewClientTLSFromCert(tn.Roots, "")))
 	if err != nil {
@@ -114,6 +116,16 @@ func TestGRPC(t *testing.T) {
 			if err := stream.RecvMsg(new(wrapperspb.StringValue)); status.Code(err) != codes.Unimplemented {
 				t.Fatal(err)
 			}
+		}
+	})
+	t.Run("a call that the policy refuses", func(t *testing.T) {
+		err := conn.Invoke(ctx, "/test.Echo/Forbidden", wrapperspb.String("x"), new(wrapperspb.StringValue))
+		s := status.Convert(err)
+		if s.Code() != codes.PermissionDenied || !strings.Contains(s.Message(), `POST /test.Echo/Forbidden on grpc.test:443 is denied by the rule deny "grpc.test/test.Echo/Forbidden"`) {
+			t.Errorf("got %v", err)
+		}
+		if conn.GetState() != connectivity.Ready {
+			t.Errorf("the connection is %v", conn.GetState())
 		}
 	})
 	t.Run("a conversation", func(t *testing.T) {

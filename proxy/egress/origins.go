@@ -36,6 +36,7 @@ const (
 // origins dials and verifies origins, and remembers which are connected.
 type origins struct {
 	cfg    Config
+	policy *atomic.Pointer[policy.Policy]
 	flight singleflight.Group
 
 	mu      sync.Mutex
@@ -48,6 +49,8 @@ type origin struct {
 	// open counts verified connections that live, in use or pooled; http1 those
 	// of them that speak HTTP/1.1.
 	open, http1 int
+	// judgedBy is the policy by which the last of them was dialled.
+	judgedBy *policy.Policy
 	// ready are connections dialled ahead, not yet handed to a transport.
 	ready []*tls.Conn
 	// certRequested: it has asked for a client certificate. http2Only: it has
@@ -55,21 +58,22 @@ type origin struct {
 	certRequested, http2Only bool
 }
 
-func newOrigins(cfg Config) *origins {
-	return &origins{cfg: cfg, byKey: map[policy.Target]*origin{}}
+func newOrigins(cfg Config, p *atomic.Pointer[policy.Policy]) *origins {
+	return &origins{cfg: cfg, policy: p, byKey: map[policy.Target]*origin{}}
 }
 
 // ensure returns nil once the target has a live verified connection: at once
 // when one is pooled, else after dialling one for the first request to use.
 // Concurrent first visits dial once.
 func (o *origins) ensure(ctx context.Context, t policy.Target) error {
+	judge := o.policy.Load()
 	o.mu.Lock()
-	known := o.at(t).open > 0
+	known := o.at(t).open > 0 && o.at(t).judgedBy == judge
 	o.mu.Unlock()
 	if known {
 		return nil
 	}
-	done := o.flight.DoChan(t.String(), func() (any, error) {
+	done := o.flight.DoChan(fmt.Sprintf("%s %p", t, judge), func() (any, error) {
 		// Detached: the first of several clients may give up alone.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dialTimeout)
 		defer cancel()
@@ -207,8 +211,15 @@ func (o *origins) keep(t policy.Target) *origin {
 
 func (o *origins) close() {
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	o.closing = true
+	o.mu.Unlock()
+	o.dropAllReady()
+}
+
+// dropAllReady closes what was dialled ahead.
+func (o *origins) dropAllReady() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for _, og := range o.byKey {
 		for _, conn := range og.ready {
 			go conn.Close()
@@ -219,6 +230,7 @@ func (o *origins) close() {
 
 // dialTLS dials, handshakes and verifies.
 func (o *origins) dialTLS(ctx context.Context, t policy.Target, protos ...string) (*tls.Conn, error) {
+	judge := o.policy.Load() // at the latest: dialTCP may find another
 	raw, err := o.dialTCP(ctx, t)
 	if err != nil {
 		return nil, err
@@ -250,12 +262,12 @@ func (o *origins) dialTLS(ctx context.Context, t policy.Target, protos ...string
 		}
 		return nil, tlsFailure(t, err)
 	}
-	o.opened(t, tracked, isHTTP2(conn), asked.Load())
+	o.opened(t, tracked, judge, isHTTP2(conn), asked.Load())
 	return conn, nil
 }
 
 // opened counts a verified connection until it is closed.
-func (o *origins) opened(t policy.Target, c *wire.Wire, http2, asked bool) {
+func (o *origins) opened(t policy.Target, c *wire.Wire, judge *policy.Policy, http2, asked bool) {
 	count := func(n int) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -265,6 +277,9 @@ func (o *origins) opened(t policy.Target, c *wire.Wire, http2, asked bool) {
 			og.http1 += n
 		}
 		og.certRequested = og.certRequested || asked
+		if n > 0 {
+			og.judgedBy = judge
+		}
 		if og.open == 0 && len(og.ready) == 0 && !og.certRequested && !og.http2Only {
 			delete(o.byKey, t)
 		}
@@ -283,7 +298,8 @@ func (o *origins) dialTCP(ctx context.Context, t policy.Target) (net.Conn, error
 	dialer := net.Dialer{Resolver: o.cfg.Resolver}
 	var refusal atomic.Pointer[policy.Decision]
 	var chain aliases
-	if o.cfg.Policy.SeesAliases() && !t.Host.IsIP() {
+	judge := o.policy.Load()
+	if judge.SeesAliases() && !t.Host.IsIP() {
 		dialer.Resolver = chain.resolver(o.cfg.Resolver)
 	}
 	if !mapped {
@@ -292,11 +308,11 @@ func (o *origins) dialTCP(ctx context.Context, t policy.Target) (net.Conn, error
 			if err != nil {
 				return err
 			}
-			if d := chain.refusal(o.cfg.Policy, t); d != nil {
+			if d := chain.refusal(judge, t); d != nil {
 				refusal.CompareAndSwap(nil, d)
 				return errors.New(d.Reason)
 			}
-			if d := o.cfg.Policy.CheckAddr(t, ap.Addr()); !d.Allowed {
+			if d := judge.CheckAddr(t, ap.Addr()); !d.Allowed {
 				refusal.CompareAndSwap(nil, &d)
 				return errors.New(d.Reason)
 			}

@@ -88,6 +88,17 @@ func (p *pool[C]) close() {
 	defer p.mu.Unlock()
 	p.closed = true
 	p.sweep.Stop()
+	p.dropAll()
+}
+
+// drain drops what is idle now.
+func (p *pool[C]) drain() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dropAll()
+}
+
+func (p *pool[C]) dropAll() {
 	for _, list := range p.idle {
 		for _, one := range list {
 			go p.drop(one.what)

@@ -39,10 +39,9 @@ type Page struct {
 	Document func() *status.Document
 	// Lost is how many decisions could not be logged.
 	Lost func() int64
-	// Default and Rules are the policy in force; nil Rules when an upstream
+	// Policy is the one in force, by its default and its rules; no rules when an upstream
 	// decides.
-	Default string
-	Rules   []Rules
+	Policy func() (byDefault string, rules []Rules)
 
 	streams atomic.Int64
 }
@@ -93,13 +92,15 @@ func contentPolicy(port int) string {
 
 func (p *Page) page(w http.ResponseWriter, r *http.Request) {
 	doc := p.Document()
+	byDefault, rules := p.Policy()
 	var b bytes.Buffer
 	err := parsed().Execute(&b, struct {
-		*Page
-		Doc  *status.Document
-		View View
-		Up   time.Duration
-	}{p, doc, p.Stats.View(), p.Stats.now().Sub(p.Stats.started).Round(time.Second)})
+		Default string
+		Rules   []Rules
+		Doc     *status.Document
+		View    View
+		Up      time.Duration
+	}{byDefault, rules, doc, p.Stats.View(), p.Stats.now().Sub(p.Stats.started).Round(time.Second)})
 	if err != nil {
 		http.Error(w, "agentproxy: "+err.Error(), http.StatusInternalServerError)
 		return

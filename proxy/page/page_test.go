@@ -37,7 +37,7 @@ func testPage(events ...Event) *Page {
 				Accommodations: []status.Accommodation{{Code: "absolute_form_https", Detail: "carried"}},
 				ToolConflicts:  []status.Conflict{{Code: "npmrc_cafile", File: "/home/me/.npmrc", Advice: "remove it"}}}
 		},
-		Rules: []Rules{{"deny", []string{"evil.example"}}, {"allow", nil}},
+		Policy: func() (string, []Rules) { return "", []Rules{{"deny", []string{"evil.example"}}, {"allow", nil}} },
 	}
 	for _, e := range events {
 		p.Stats.Add(e)

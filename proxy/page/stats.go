@@ -58,7 +58,7 @@ type counts struct {
 
 func (t *counts) add(o status.Outcome, at time.Time) {
 	switch o {
-	case status.Opened:
+	case status.Opened, status.Reported:
 		t.opened++
 	case status.Refused:
 		t.refused++
@@ -89,7 +89,7 @@ func (b *Stats) Add(e Event) {
 	now := b.now()
 	e.Detail, e.Advice = status.ASCII(e.Detail, maxSentence), status.ASCII(e.Advice, maxSentence)
 	b.events = keep(b.events, e, keptEvents)
-	if e.Outcome != status.Opened {
+	if e.Outcome != status.Opened && e.Outcome != status.Reported {
 		b.troubles = keep(b.troubles, e, keptTroubles)
 		b.kinds[e.Kind]++
 	}

@@ -16,6 +16,10 @@ import (
 // name resolves to), each with an optional ":port". A pattern without a port
 // means port 443 when it allows and every port when it denies. "cname:" before a
 // name denies the names that are aliases of it as well (RFC 1034 §3.6.2).
+//
+// An entry of Allow and Deny may name requests in place of a whole host: methods
+// before it, a path behind it, "fetch" or "push" for one of git's services:
+// "GET,HEAD api.example/repos/**", "git.example/org/*.git fetch".
 type Rules struct {
 	// Default is "allow" or "deny": what happens to a host that no pattern names.
 	Default     string
@@ -29,6 +33,26 @@ type Rules struct {
 	// ranges (LabNetwork); Local are the prefixes of its interfaces.
 	Lab   bool
 	Local []netip.Prefix
+	// Layers are further rules; the stricter of all decides.
+	Layers []Layer
+	// Report lets pass what the rules refuse, to be recorded. Addresses that must not be
+	// reached stay refused.
+	Report bool
+}
+
+// Layer is a set of rules beside the user's own.
+type Layer struct {
+	// Name tells people whose rules these are: "project", "run".
+	Name string
+	// Default "deny" leaves what Allow names; else the layer allows what the others do.
+	Default     string
+	Allow, Deny []string
+	// Widens lets Allow pass what other layers merely do not list. What one of them
+	// denies stays denied.
+	Widens bool
+	// Fixed is for a layer that no other widens, and that is enforced although the rest
+	// only reports.
+	Fixed bool
 }
 
 // Decision is the answer to "may it go there", with its grounds.
@@ -42,6 +66,9 @@ type Decision struct {
 	Reason string
 	// Advice is what would change the decision, "" when nothing should.
 	Advice string
+	// address is set for a decision about an address, not a name, fixed for one of a
+	// layer that is enforced in any case.
+	address, fixed bool
 }
 
 // Failure is the refusal of a target that a client is answered with.
@@ -50,37 +77,61 @@ func (d Decision) Failure(t Target) *status.Failure {
 		By: "policy", Rule: d.Rule, Detail: d.Reason, Advice: d.Advice}
 }
 
+// RequestFailure is the refusal of one request to a target that may be reached.
+func (d Decision) RequestFailure(t Target, r Request) *status.Failure {
+	f := d.Failure(t)
+	f.Method, f.Path = r.Method, r.Path
+	return f
+}
+
 // Policy is compiled Rules. It is immutable and safe for concurrent use.
 type Policy struct {
-	allowByDefault           bool
-	allow, deny, passthrough []pattern
-	private                  []netip.Prefix
-	lab                      bool
-	local                    []netip.Prefix
+	deny, passthrough []pattern
+	// lists are the user's allowlist, and those of the layers that have one: each must
+	// allow what is to pass.
+	lists   []list
+	private []netip.Prefix
+	lab     bool
+	local   []netip.Prefix
+	report  bool
+}
+
+// Lets reports whether a target or request passes by a decision: also by a refusal,
+// when refusals are to be recorded only.
+func (p *Policy) Lets(d Decision) bool { return d.Allowed || p.report && !d.address && !d.fixed }
+
+// list is an allowlist.
+type list struct {
+	layer     string // "" is the user's own
+	fixed     bool
+	byDefault bool
+	allow     []pattern
 }
 
 // New compiles rules; the error names the entry that cannot be read.
 func New(r Rules) (*Policy, error) {
-	p := &Policy{lab: r.Lab, local: r.Local}
-	switch r.Default {
-	case "", "allow":
-		p.allowByDefault = true
-	case "deny":
-	default:
-		return nil, fmt.Errorf(`policy.default must be "allow" or "deny", not %q`, r.Default)
+	p := &Policy{lab: r.Lab, local: r.Local, report: r.Report}
+	var err error
+	if p.passthrough, err = parseList("passthrough", Layer{}, r.Passthrough); err != nil {
+		return nil, err
 	}
-	for _, list := range []struct {
-		name string
-		from []string
-		to   *[]pattern
-	}{{"allow", r.Allow, &p.allow}, {"deny", r.Deny, &p.deny}, {"passthrough", r.Passthrough, &p.passthrough}} {
-		for _, s := range list.from {
-			pat, err := parsePattern(list.name, s)
-			if err != nil {
-				return nil, fmt.Errorf("policy.%s: %w", list.name, err)
-			}
-			*list.to = append(*list.to, pat)
+	var widening []pattern
+	for _, layer := range slices.Concat([]Layer{{Default: r.Default, Allow: r.Allow, Deny: r.Deny}}, r.Layers) {
+		own, err := p.add(layer)
+		if err != nil {
+			return nil, err
 		}
+		if layer.Widens {
+			widening = append(widening, own...)
+		}
+	}
+	for i := range p.lists {
+		if !p.lists[i].fixed {
+			p.lists[i].allow = append(p.lists[i].allow, widening...)
+		}
+	}
+	if err := p.checkPassthrough(); err != nil {
+		return nil, err
 	}
 	for _, s := range r.Private {
 		prefix, err := parsePrefix(s)
@@ -92,24 +143,117 @@ func New(r Rules) (*Policy, error) {
 	return p, nil
 }
 
-// Decide decides on a target before its name is resolved. Deny wins.
+// add compiles a layer, the user's own first, and returns what it allows.
+func (p *Policy) add(layer Layer) (allow []pattern, err error) {
+	if layer.Default != "" && layer.Default != "allow" && layer.Default != "deny" {
+		return nil, fmt.Errorf(`policy.default must be "allow" or "deny", not %q`, layer.Default)
+	}
+	deny, err := parseList("deny", layer, layer.Deny)
+	if err != nil {
+		return nil, err
+	}
+	p.deny = append(p.deny, deny...)
+	if allow, err = parseList("allow", layer, layer.Allow); err != nil {
+		return nil, err
+	}
+	if byDefault := layer.Default != "deny"; layer.Name == "" || !byDefault {
+		p.lists = append(p.lists, list{layer: layer.Name, fixed: layer.Fixed, byDefault: byDefault, allow: allow})
+	}
+	return allow, nil
+}
+
+func parseList(name string, layer Layer, entries []string) (patterns []pattern, err error) {
+	for _, s := range entries {
+		pat, err := parsePattern(name, s)
+		if err != nil {
+			return nil, fmt.Errorf("policy.%s: %w", name, err)
+		}
+		pat.rule += of(layer.Name)
+		pat.layer, pat.fixed = layer.Name, layer.Fixed
+		patterns = append(patterns, pat)
+	}
+	return patterns, nil
+}
+
+// changes says who can change what a layer refuses.
+var changes = map[string]string{
+	"organisation": "your organisation's policy says so; who keeps it can change that",
+	"project":      "the project's .agentproxy.toml says so; agentproxy policy show names the file",
+	"run":          "the --deny of this run says so",
+}
+
+// of says of which layer a rule is.
+func of(layer string) string {
+	if layer == "" {
+		return ""
+	}
+	return " (" + layer + ")"
+}
+
+// checkPassthrough refuses rules on requests to hosts that nobody looks into.
+func (p *Policy) checkPassthrough() error {
+	for i := range p.passthrough {
+		through := &p.passthrough[i]
+		rules := slices.Clone(p.deny)
+		for _, l := range p.lists {
+			rules = append(rules, l.allow...)
+		}
+		for _, rule := range rules {
+			if rule.on != nil && through.overlaps(&rule) {
+				return fmt.Errorf("policy: %s needs a look inside, and %s lets none", rule.rule, through.rule)
+			}
+		}
+	}
+	return nil
+}
+
+const (
+	allowDefault = `default = "allow"`
+	denyDefault  = `default = "deny"`
+	portDefault  = "port 443 only"
+)
+
+// otherwise is the decision on what no entry of a list allows.
+func (l *list) otherwise(t Target) Decision {
+	switch {
+	case t.Port != 443:
+		d := Decision{Kind: status.PortNotAllowed, Rule: portDefault + of(l.layer), Reason: fmt.Sprintf("port %d is not allowed for %s", t.Port, t.Host),
+			Advice: changes[l.layer], fixed: l.fixed}
+		if l.layer == "" {
+			d.Advice = fmt.Sprintf("to allow it, name it in the configuration: policy.allow = [%q]", t)
+		}
+		return d
+	case !l.byDefault:
+		return Decision{Kind: status.PolicyDenied, Rule: denyDefault + of(l.layer),
+			Reason: fmt.Sprintf(`%s is not on the allowlist (policy.default = "deny")%s`, t, of(l.layer)), Advice: changes[l.layer], fixed: l.fixed}
+	}
+	return Decision{Allowed: true, Rule: allowDefault, Reason: "allowed by default"}
+}
+
+// decide decides by the list alone. What it allows some requests of is allowed.
+func (l *list) decide(t Target) Decision {
+	if a := match(l.allow, t, true); a != nil {
+		return Decision{Allowed: true, Rule: a.rule, Reason: "allowed by the rule " + a.rule}
+	}
+	return l.otherwise(t)
+}
+
+// Decide decides on a target before its name is resolved. Deny wins. What the rules
+// on requests have to say, Requests tells.
 func (p *Policy) Decide(t Target) Decision {
-	if rule := match(p.deny, t, false); rule != "" {
-		return Decision{Kind: status.PolicyDenied, Rule: rule, Reason: fmt.Sprintf("%s is denied by the rule %s", t, rule)}
+	if d := match(p.deny, t, false); d != nil {
+		return Decision{Kind: status.PolicyDenied, Rule: d.rule, Reason: fmt.Sprintf("%s is denied by the rule %s", t, d.rule), Advice: changes[d.layer], fixed: d.fixed}
 	}
-	if rule := match(p.allow, t, true); rule != "" {
-		return p.checkLiteral(t, Decision{Allowed: true, Rule: rule, Reason: "allowed by the rule " + rule})
+	decided := p.lists[0].decide(t)
+	for i := 1; decided.Allowed && i < len(p.lists); i++ {
+		if d := p.lists[i].decide(t); !d.Allowed {
+			decided = d
+		}
 	}
-	if t.Port != 443 {
-		return Decision{Kind: status.PortNotAllowed, Rule: "port 443 only",
-			Reason: fmt.Sprintf("port %d is not allowed for %s", t.Port, t.Host),
-			Advice: fmt.Sprintf("to allow it, name it in the configuration: policy.allow = [%q]", t)}
+	if !decided.Allowed {
+		return decided
 	}
-	if !p.allowByDefault {
-		return Decision{Kind: status.PolicyDenied, Rule: `default = "deny"`,
-			Reason: fmt.Sprintf(`%s is not on the allowlist (policy.default = "deny")`, t)}
-	}
-	return p.checkLiteral(t, Decision{Allowed: true, Rule: `default = "allow"`, Reason: "allowed by default"})
+	return p.checkLiteral(t, decided)
 }
 
 // checkLiteral refuses a literal address at once; a documentation address is
@@ -133,6 +277,7 @@ func (p *Policy) CheckAddr(t Target, a netip.Addr) Decision {
 func (p *Policy) checkAddr(t Target, a netip.Addr, lab bool) (d Decision) {
 	for _, reading := range readings(a) {
 		if d = p.checkReading(t, reading, lab); !d.Allowed {
+			d.address = true
 			return d
 		}
 	}
@@ -140,9 +285,9 @@ func (p *Policy) checkAddr(t Target, a netip.Addr, lab bool) (d Decision) {
 }
 
 func (p *Policy) checkReading(t Target, a netip.Addr, lab bool) Decision {
-	if rule := match(p.deny, Target{Host{addr: a}, t.Port}, false); rule != "" {
-		return Decision{Kind: status.PolicyDenied, Rule: rule,
-			Reason: fmt.Sprintf("%s is at %s, which is denied by the rule %s", t.Host, a, rule)}
+	if d := match(p.deny, Target{Host{addr: a}, t.Port}, false); d != nil {
+		return Decision{Kind: status.PolicyDenied, Rule: d.rule,
+			Reason: fmt.Sprintf("%s is at %s, which is denied by the rule %s", t.Host, a, d.rule)}
 	}
 	class := classify(a)
 	if class == classPublic {
@@ -201,13 +346,18 @@ func (p *Policy) CheckAlias(t Target, of string) Decision {
 // Passthrough reports whether the target is tunnelled without re-termination,
 // and by which rule.
 func (p *Policy) Passthrough(t Target) (rule string, ok bool) {
-	rule = match(p.passthrough, t, false)
-	return rule, rule != ""
+	if through := match(p.passthrough, t, false); through != nil {
+		return through.rule, true
+	}
+	return "", false
 }
 
 // pattern is one compiled entry.
 type pattern struct {
 	rule    string // as shown to people: deny "x"
+	layer   string // whose it is, "" the user's
+	fixed   bool
+	on      *onRequests // nil: the host is all
 	any     bool
 	exact   Host
 	suffix  string // ".example.com"
@@ -220,6 +370,12 @@ type pattern struct {
 func parsePattern(list, s string) (pattern, error) {
 	p := pattern{rule: fmt.Sprintf("%s %q", list, s)}
 	whole := s
+	if list == "allow" || list == "deny" {
+		var err error
+		if s, p.on, err = splitEntry(list, s); err != nil {
+			return p, err
+		}
+	}
 	if s, p.aliases = strings.CutPrefix(s, "cname:"); p.aliases && list != "deny" {
 		return p, fmt.Errorf("%q: only deny takes aliases (cname:)", whole)
 	}
@@ -279,22 +435,84 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return netip.PrefixFrom(a, a.BitLen()), nil
 }
 
-// match returns the rule of the first pattern that names the target. Without a
-// port of its own a pattern means port 443 when onlyHTTPS is set.
-func match(patterns []pattern, t Target, onlyHTTPS bool) string {
+// match returns the most specific pattern that names the target, nil when none does:
+// one for the host as a whole, or when it allows one for requests.
+func match(patterns []pattern, t Target, allows bool) *pattern {
+	found := matching(patterns, t, allows)
+	whole := slices.IndexFunc(found, func(p *pattern) bool { return p.on == nil })
+	switch {
+	case whole >= 0:
+		return found[whole]
+	case allows && len(found) > 0:
+		return found[0]
+	}
+	return nil
+}
+
+// matching returns the patterns that name the target, the most specific first.
+// Without a port of its own a pattern means port 443 when it allows.
+func matching(patterns []pattern, t Target, allows bool) []*pattern {
+	var found []*pattern
 	for i := range patterns {
 		p := &patterns[i]
 		switch {
 		case p.port != 0 && p.port != t.Port:
 			continue
-		case p.port == 0 && !p.anyPort && onlyHTTPS && t.Port != 443:
+		case p.port == 0 && !p.anyPort && allows && t.Port != 443:
 			continue
 		}
 		if p.matchesHost(t.Host) {
-			return p.rule
+			found = append(found, p)
 		}
 	}
-	return ""
+	slices.SortStableFunc(found, func(a, b *pattern) int { return slices.Compare(b.rank(), a.rank()) })
+	return found
+}
+
+// rank orders patterns by how much they say: of the host, the port, the path, and
+// what is asked for.
+func (p *pattern) rank() []int {
+	r := make([]int, 4)
+	switch {
+	case p.any:
+	case p.prefix.IsValid():
+		r[0] = 1 + p.prefix.Bits()
+	case p.suffix != "":
+		r[0] = len(p.suffix)
+	default:
+		r[0] = maxName + 1
+	}
+	if p.port != 0 {
+		r[1] = 1
+	}
+	if p.on != nil {
+		r[2] = 1 + p.on.literal
+		if p.on.methods != nil || p.on.service != "" {
+			r[3] = 1
+		}
+	}
+	return r
+}
+
+// maxName is the length of the longest name (RFC 1035 §2.3.4).
+const maxName = 253
+
+// overlaps reports whether a target exists that both name.
+func (p *pattern) overlaps(q *pattern) bool {
+	if p.port != 0 && q.port != 0 && p.port != q.port {
+		return false
+	}
+	switch {
+	case p.any || q.any:
+		return true
+	case p.prefix.IsValid() && q.prefix.IsValid():
+		return p.prefix.Overlaps(q.prefix)
+	case p.suffix != "" && q.suffix != "":
+		return strings.HasSuffix(p.suffix, q.suffix) || strings.HasSuffix(q.suffix, p.suffix)
+	case p.suffix != "" || p.prefix.IsValid():
+		return p.matchesHost(q.exact)
+	}
+	return q.matchesHost(p.exact)
 }
 
 func (p *pattern) matchesHost(h Host) bool {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // Headers that mark an answer as the tunnel's own and not an origin's.
@@ -43,6 +44,29 @@ func (f *Failure) Respond(w http.ResponseWriter) {
 	f.header(w.Header())
 	w.WriteHeader(f.Code)
 	io.WriteString(w, f.Text())
+}
+
+// Response is the failure as the answer to a request inside a tunnel.
+func (f *Failure) Response() *http.Response {
+	text := f.Text()
+	res := &http.Response{StatusCode: f.Code, Status: fmt.Sprintf("%d %s", f.Code, f.Phrase()), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{}, ContentLength: int64(len(text)), Body: io.NopCloser(strings.NewReader(text))}
+	f.header(res.Header)
+	return res
+}
+
+// permissionDenied is gRPC's status for what a caller may not do.
+const permissionDenied = "7"
+
+// RespondGRPC answers a gRPC call with the failure: its clients read the words of an
+// answer only where the HTTP status is 200 (gRPC over HTTP/2, Trailers-Only).
+func (f *Failure) RespondGRPC(w http.ResponseWriter) {
+	h := w.Header()
+	f.header(h)
+	h.Set("Content-Type", "application/grpc")
+	h.Set("Grpc-Status", permissionDenied)
+	h.Set("Grpc-Message", strings.ReplaceAll(ASCII(f.Detail, 400), "%", "%25"))
+	w.WriteHeader(http.StatusOK)
 }
 
 // Refusal is the answer to a refused CONNECT: the upstream's own words when it

@@ -13,16 +13,21 @@ const (
 	Opened  Outcome = "opened"  // a tunnel was opened
 	Refused Outcome = "refused" // the policy, the front or the upstream egress said no
 	Failed  Outcome = "failed"  // nobody said no, and it did not work
+	// Reported is what the policy would refuse, and let pass to be recorded only.
+	Reported Outcome = "reported"
 )
 
-// Entry is one decision of the tunnel's: a line of the audit log. It has no
-// room for what a client sent beyond the host, so neither credentials nor paths
-// can get into it.
+// Entry is one decision of the tunnel's: a line of the audit log. Of what a client
+// sent it has the host, and of a refused request the method and the path: no query,
+// no header, no body.
 type Entry struct {
 	TS      Time    `json:"ts"`
 	Outcome Outcome `json:"outcome"`
 	// Host is the CONNECT target, host:port.
 	Host string `json:"host"`
+	// Method and Path are those of a request that a rule on requests refused.
+	Method string `json:"method,omitempty"`
+	Path   string `json:"path,omitempty"`
 	// Kind says why it was refused or failed.
 	Kind Kind `json:"kind,omitempty"`
 	// Code is the HTTP status given to the client, 0 when none could be.
@@ -72,7 +77,11 @@ func (k Kind) Outcome() Outcome {
 
 // Entry is the failure as a decision.
 func (f *Failure) Entry() Entry {
-	return Entry{TS: f.TS, Outcome: f.Kind.Outcome(), Host: f.Host, Kind: f.Kind, Code: f.Code, By: f.By, Rule: f.Rule,
+	outcome := f.Kind.Outcome()
+	if f.Reported {
+		outcome = Reported
+	}
+	return Entry{TS: f.TS, Outcome: outcome, Host: f.Host, Method: f.Method, Path: f.Path, Kind: f.Kind, Code: f.Code, By: f.By, Rule: f.Rule,
 		Run: f.Run, PID: f.PID, Process: f.Process}.Clean()
 }
 
@@ -98,11 +107,15 @@ func HostOnly(host string) string {
 	return strings.ReplaceAll(ASCII(host, maxHost), "?", "_")
 }
 
+// WasCut reports whether the end of the path was left out.
+func (e Entry) WasCut() bool { return len(e.Path) >= maxText }
+
 // Clean makes a failure fit to be kept and shown: its host is one, and no value
 // has what a terminal or a page could take for more than text (control and format
 // characters, among them those that turn the direction of writing).
 func (f *Failure) Clean() {
 	f.Host = HostOnly(f.Host)
+	f.Method, f.Path = ASCII(f.Method, maxText), ASCII(f.Path, maxText)
 	for _, text := range []*string{&f.Detail, &f.By, &f.Rule, &f.Reason, &f.Advice, &f.Run, &f.Process, &f.Shell} {
 		*text = Printable(*text)
 	}
@@ -123,6 +136,7 @@ func Printable(text string) string {
 // to host and port: what clients send in place of one may be a whole URL.
 func (e Entry) Clean() Entry {
 	e.Host = HostOnly(e.Host)
+	e.Method, e.Path = ASCII(e.Method, maxText), ASCII(e.Path, maxText)
 	e.By, e.Rule = ASCII(e.By, maxText), ASCII(e.Rule, maxText)
 	e.Run, e.Process = ASCII(e.Run, maxText), ASCII(e.Process, maxText)
 	return e

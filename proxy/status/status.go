@@ -105,6 +105,8 @@ type Document struct {
 	Runs int `json:"runs,omitempty"`
 	// Shells counts those that lead through the tunnel, which stays for them.
 	Shells int `json:"shells,omitempty"`
+	// PolicyProblem says why the policy in force is not what its files say, empty when it is.
+	PolicyProblem string `json:"policyProblem,omitempty"`
 	// IdleExit is after how much idleness the daemon leaves, "" for never.
 	IdleExit string `json:"idleExit,omitempty"`
 }
@@ -162,6 +164,13 @@ type Failure struct {
 	Detail string `json:"detail"`
 	// Host is the CONNECT target, host:port.
 	Host string `json:"host"`
+
+	// Method and Path are those of a request inside the tunnel that was refused by
+	// itself: the connection goes on. The path is normalised, and has no query.
+	Method string `json:"method,omitempty"`
+	Path   string `json:"path,omitempty"`
+	// Reported is true for a refusal that was recorded only.
+	Reported bool `json:"-"`
 
 	// Code is the HTTP status given to the client, 0 when none could be.
 	Code int `json:"code,omitempty"`
@@ -295,6 +304,8 @@ type Evidence struct {
 	Unattributed int `json:"unattributed,omitempty"`
 	// Failures are what went wrong, oldest first.
 	Failures []*Failure `json:"failures"`
+	// Reported are decisions that would have been refusals, oldest first.
+	Reported []Entry `json:"reported,omitempty"`
 }
 
 // HostSeen is one host that a run has tried.

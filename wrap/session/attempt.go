@@ -75,6 +75,8 @@ func (s *session) attempt(ctx context.Context) (attempt, error) {
 	a.note(a.output.Fault())
 	if !a.result.OK() {
 		a.note(guard.Do("judging the failure", func() { s.judge(ctx, &a, reader, attachment) }))
+	} else if s.Tunnel.Config.Policy.Reports() {
+		a.seen, _ = attachment.Evidence(ctx) // what cannot be found out is left out
 	}
 	return a, nil
 }

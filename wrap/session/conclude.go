@@ -12,6 +12,9 @@ import (
 
 // conclude says why the command failed, and remembers it.
 func (s *session) conclude(a attempt) {
+	if a.seen != nil && s.Tunnel.Config.Policy.Reports() {
+		s.Console.Seen(s.ID, a.seen)
+	}
 	if a.result.OK() {
 		s.writeVerdict(verdict.Verdict{Class: rules.None, Source: verdict.Output})
 		return

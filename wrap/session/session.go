@@ -100,6 +100,8 @@ type Console interface {
 	Verdict(verdict.Verdict)
 	// Failures lists all that the tunnel saw go wrong.
 	Failures([]*status.Failure, *child.Output)
+	// Seen tells what the tunnel saw of a run whose policy only reports.
+	Seen(id string, seen *status.Evidence)
 }
 
 // Memory is what lasts from one run to the next.

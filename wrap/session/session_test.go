@@ -133,6 +133,7 @@ func (s *stage) Plan(plan.Plan)                           {}
 func (s *stage) Again(r detect.Remedy, _ verdict.Verdict) { s.say("again", r.Reason) }
 func (s *stage) Ask(r detect.Remedy) bool                 { s.say("ask", r.Reason); return false }
 func (s *stage) Verdict(v verdict.Verdict)                { s.say("verdict", v.Class, " ", v.Host, " ", v.Source) }
+func (s *stage) Seen(string, *status.Evidence)            {}
 func (s *stage) Failures(list []*status.Failure, _ *child.Output) {
 	s.say("failures", len(list))
 }

@@ -113,10 +113,13 @@ func Serve(client, raw net.Conn, e Egress, o Options) (rest []byte, handOver boo
 		}
 		p.in.Discard(size)
 		goesOn := false
-		if failure := e.Begin(r); failure != nil {
-			p.refuse(failure)
-		} else {
+		switch failure := e.Begin(r); {
+		case failure == nil:
 			goesOn = p.carry(r)
+		case failure.Method != "":
+			goesOn = p.decline(r, failure)
+		default:
+			p.refuse(failure)
 		}
 		e.End()
 		if !goesOn {
@@ -405,6 +408,12 @@ func (p *path) fail(err error) bool {
 		return false
 	}
 	return p.refuse(p.egress.Failed(err))
+}
+
+// decline answers a request that the policy refuses; the connection goes on.
+func (p *path) decline(r *http.Request, f *status.Failure) bool {
+	p.egress.Report(f)
+	return p.respond(r, f.Response(), nil) == nil
 }
 
 // refuse answers with a failure and ends the connection.
