@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/attach"
+	"github.com/agentproxy/agentproxy/proxy/config"
 	"github.com/agentproxy/agentproxy/proxy/contract"
 	"github.com/agentproxy/agentproxy/proxy/daemon"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
@@ -231,6 +232,9 @@ func printStatus(proc *process, d *status.Document, now time.Time) {
 	if d.ConfigPath != "" {
 		row("config", "%s", d.ConfigPath)
 	}
+	for _, l := range d.Policy {
+		row("policy", "%s", policyRow(l))
+	}
 	if d.PolicyProblem != "" {
 		row("policy", "%s: %s", p.bad("the old one stays in force"), d.PolicyProblem)
 	}
@@ -272,6 +276,18 @@ func printStatus(proc *process, d *status.Document, now time.Time) {
 			fmt.Fprintf(proc.Out, "            %s\n", f.Advice)
 		}
 	}
+}
+
+// policyRow is a layer of the policy in a line.
+func policyRow(l status.PolicyLayer) string {
+	text := fmt.Sprintf("%s: default %s, %d to allow, %d to deny", l.Name, l.Default, l.Allow, l.Deny)
+	if l.Mode == config.ModeReport {
+		text += ", only reported"
+	}
+	if l.Path != "" {
+		text += " (" + l.Path + ")"
+	}
+	return text
 }
 
 func since(t *status.Time, now time.Time) string {

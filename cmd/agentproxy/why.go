@@ -200,7 +200,7 @@ func parseHost(text string) (policy.Target, error) {
 	}
 	target, err := policy.ParseTarget(text)
 	if err != nil {
-		return target, hint(fmt.Errorf("%q is no host: %w", text, err), "agentproxy why example.com")
+		return target, hint(fmt.Errorf("%q is no host: %w", status.HostOnly(text), err), "agentproxy why example.com")
 	}
 	return target, nil
 }

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/policy"
@@ -193,14 +194,14 @@ func above(dir, file string) (paths []string) {
 	return paths
 }
 
-var xmlComment = regexp.MustCompile(`(?s)<!--.*?-->`)
+var xmlComment = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?s)<!--.*?-->`) })
 
 // withoutComments drops them, and lines about proxies and namespaces, whose URLs are
 // none that the tool fetches from.
 func withoutComments(text string) string {
 	isXML := strings.Contains(text, "</settings>")
 	var kept []string
-	for line := range strings.Lines(xmlComment.ReplaceAllString(text, "")) {
+	for line := range strings.Lines(xmlComment().ReplaceAllString(text, "")) {
 		trimmed := strings.TrimSpace(line)
 		switch {
 		case strings.HasPrefix(trimmed, "#"), strings.HasPrefix(trimmed, ";"):
@@ -213,11 +214,11 @@ func withoutComments(text string) string {
 	return strings.Join(kept, "")
 }
 
-var urlInText = regexp.MustCompile(`(?:https|ssh)://[^\s"'<>|,\]]+`)
+var urlInText = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?:https|ssh)://[^\s"'<>|,\]]+`) })
 
 // hostsIn are the hosts of the URLs in a text.
 func hostsIn(text string) (hosts []string) {
-	for _, found := range urlInText.FindAllString(text, -1) {
+	for _, found := range urlInText().FindAllString(text, -1) {
 		u, err := url.Parse(found)
 		if err != nil {
 			continue
@@ -308,7 +309,9 @@ func goHosts(m machine) (urls []string) {
 }
 
 // scpForm is git's user@host:path.
-var scpForm = regexp.MustCompile(`^(?:[\w.+-]+@)?([A-Za-z0-9.-]+\.[A-Za-z0-9-]+):[^/\s][^\s]*$`)
+var scpForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:[\w.+-]+@)?([A-Za-z0-9.-]+\.[A-Za-z0-9-]+):[^/\s][^\s]*$`)
+})
 
 // gitTimeout is how long git may take to tell its settings.
 const gitTimeout = 2 * time.Second
@@ -332,7 +335,7 @@ func gitHosts(m machine) (urls []string) {
 		if rewritten, ok := strings.CutPrefix(key, "url."); ok {
 			value = strings.TrimSuffix(rewritten, ".insteadof")
 		}
-		if found := scpForm.FindStringSubmatch(value); found != nil {
+		if found := scpForm().FindStringSubmatch(value); found != nil {
 			value = "ssh://" + found[1]
 		}
 		urls = append(urls, value)

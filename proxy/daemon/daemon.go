@@ -345,6 +345,7 @@ func (d *daemon) document() *status.Document {
 		CAExpires:             &expires,
 		Runs:                  d.runs.count(),
 		Shells:                d.shells(),
+		Policy:                d.policyLayers(),
 		PolicyProblem:         d.live.policyProblem(),
 	}
 	if doc.JavaTrustStorePath = d.javaStore; d.javaStore == "" {

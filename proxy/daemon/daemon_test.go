@@ -229,7 +229,7 @@ func TestGate(t *testing.T) {
 func TestControlRoutesWantAProof(t *testing.T) {
 	t.Parallel()
 	d := start(t)
-	for _, path := range []string{contract.RunPath, contract.StopPath, contract.TrialPath, contract.InheritedPath} {
+	for _, path := range []string{contract.RunPath, contract.StopPath, contract.TrialPath, contract.InheritedPath, contract.ReloadPath} {
 		for _, role := range []string{"", rundir.RoleServer} {
 			res := d.ask(t, role, http.MethodPost, path, url.Values{"id": {"x"}, "pid": {"1"}})
 			body, _ := io.ReadAll(res.Body)

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -133,6 +134,30 @@ func (d *daemon) enforce(cfg *config.Config) error {
 	}
 	d.options.Log.Info("policy read", "config", cfg.Path, "allow", len(cfg.Policy.Allow), "deny", len(cfg.Policy.Deny))
 	return nil
+}
+
+// policyLayers are those of the policy in force.
+func (d *daemon) policyLayers() []status.PolicyLayer {
+	if d.live.decide.Load() == nil {
+		return nil
+	}
+	c := d.live.now.Load()
+	mode := cmp.Or(c.Policy.Mode, config.ModeEnforce)
+	layers := []status.PolicyLayer{policyLayer("user", c.Path, mode, config.Layer{Default: c.Policy.Default, Allow: c.Policy.Allow, Deny: c.Policy.Deny})}
+	for _, o := range c.Organisation {
+		layers = append(layers, policyLayer("organisation", o.Path, config.ModeEnforce, o.Policy))
+	}
+	if p := c.Project; p != nil {
+		layers = append(layers, policyLayer("project", p.Path, mode, p.Policy))
+	}
+	if c.Run != nil {
+		layers = append(layers, policyLayer("run", "", mode, *c.Run))
+	}
+	return layers
+}
+
+func policyLayer(name, path, mode string, l config.Layer) status.PolicyLayer {
+	return status.PolicyLayer{Name: name, Path: path, Default: cmp.Or(l.Default, "allow"), Mode: mode, Allow: len(l.Allow), Deny: len(l.Deny)}
 }
 
 // policyProblem is why the policy in force is not the one of the files.

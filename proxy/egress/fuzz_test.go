@@ -8,13 +8,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy/policy"
 	"github.com/agentproxy/agentproxy/proxy/proxytest"
 	"github.com/agentproxy/agentproxy/proxy/proxytest/lying"
 	"github.com/agentproxy/agentproxy/proxy/status"
@@ -298,7 +301,7 @@ func FuzzRequests(f *testing.F) {
 		f.Add(seed[0], seed[1], seed[2])
 	}
 	root := proxytest.NewCA(f, "root")
-	addr := proxytest.Listen(f, echo(root.Issue(f, nil, nil, "origin.test")))
+	addr := proxytest.Listen(f, echo(root.Issue(f, nil, nil, "origin.test"), func(string) {}))
 	tn := proxytest.Start(f, proxytest.Setup{Roots: root.Pool(), ConnectTo: map[string]string{"origin.test:443": addr}})
 	f.Fuzz(func(t *testing.T, line, host, field string) {
 		text := line + "\r\nHost: " + host + "\r\n" + field + "\r\n\r\n"
@@ -353,8 +356,8 @@ func (p *person) exchange(t testing.TB, text string) (all []seen) {
 	}
 }
 
-// echo is an origin that answers with the request as it came.
-func echo(cert tls.Certificate) func(net.Conn) {
+// echo is an origin that answers with the request as it came, and tells its line.
+func echo(cert tls.Certificate, tell func(line string)) func(net.Conn) {
 	return func(c net.Conn) {
 		defer c.Close()
 		conn := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}})
@@ -371,6 +374,7 @@ func echo(cert tls.Certificate) func(net.Conn) {
 				}
 				lines = append(lines, line)
 			}
+			tell(lines[0])
 			slices.Sort(lines[1:])
 			body := strings.Join(lines, "\n")
 			saw := fmt.Sprintf("%q", body)
@@ -382,4 +386,54 @@ func echo(cert tls.Certificate) func(net.Conn) {
 			}
 		}
 	}
+}
+
+// FuzzDeniedRequests sends the same bytes by both paths under rules on requests: what is
+// denied never reaches the origin, in any spelling or place, and both paths decide alike.
+func FuzzDeniedRequests(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"GET /admin HTTP/1.1", "X: y"}, {"GET /x/..%2fadmin HTTP/1.1", "X: y"}, {"GET /ok HTTP/1.1", "X: y\r\n\r\nGET /admin HTTP/1.1\r\nHost: origin.test"},
+		{"DELETE /x HTTP/1.1", "X: y"}, {"delete /x HTTP/1.0", "X: y"}, {"POST /x HTTP/1.1", "X-HTTP-Method-Override: DELETE"}, {"GET /x HTTP/1.1", "X-Original-URL: /admin"},
+		{"GET https://origin.test/admin HTTP/1.1", "X: y"}, {"GET //admin HTTP/1.1", "X: y"}, {"OPTIONS * HTTP/1.1", "X: y"}, {`GET /\admin HTTP/1.1`, "X: y"},
+		{"GET /admin;x HTTP/1.1", "X: y"}, {"HEAD /ADMIN/x HTTP/1.1", "X: y"}, {"GET /?/admin HTTP/1.1", "X: y"}, {"GET /%61dmin HTTP/1.1", "Te: trailers"},
+		{"GET /ok HTTP/1.1", "X: y\nX: \n\nDELETE / HTTP/1.1\nHost: origin.test"}, {"GET /#/../admin HTTP/1.1", "X: y"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	root := proxytest.NewCA(f, "root")
+	var mu sync.Mutex
+	var lines []string
+	answer := echo(root.Issue(f, nil, nil, "origin.test"), func(line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		lines = append(lines, line)
+	})
+	tn := proxytest.Start(f, proxytest.Setup{Roots: root.Pool(), ConnectTo: map[string]string{"origin.test:443": proxytest.Listen(f, answer)},
+		Rules: policy.Rules{Deny: []string{"origin.test/admin/**", "DELETE origin.test"}}})
+	f.Fuzz(func(t *testing.T, line, field string) {
+		text := line + "\r\nHost: origin.test\r\n" + field + "\r\n\r\n"
+		if waits(text) {
+			t.Skip()
+		}
+		a, b := (&person{tn: tn}).exchange(t, text), (&person{tn: tn, primed: true}).exchange(t, text)
+		if diff := cmp.Diff(a, b); diff != "" {
+			t.Errorf("%q: hand-written (-) and net/http (+):\n%s", text, diff)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, line := range lines {
+			method, target, _ := strings.Cut(line, " ")
+			target, _, _ = strings.Cut(target, " ")
+			target, _, _ = strings.Cut(target, "?")
+			decoded, err := url.PathUnescape(target)
+			if err != nil {
+				decoded = target
+			}
+			read := path.Clean(strings.ToLower(strings.ReplaceAll(decoded, `\`, "/")))
+			if strings.EqualFold(method, "DELETE") || read == "/admin" || strings.HasPrefix(read, "/admin/") {
+				t.Errorf("%q: the origin was asked %q", text, line)
+			}
+		}
+		lines = nil
+	})
 }

@@ -43,6 +43,7 @@ function drawTroubles(troubles) {
     const item = make('li', t.class, make('p', 'head', make('b', '', t.kind), ' ', make('code', '', t.host)), make('p', '', t.detail));
     if (t.advice) item.append(make('p', 'advice', t.advice));
     item.append(make('p', 'next', make('code', '', t.next), ' ', copyButton(t.next)));
+    if (t.line) item.append(make('p', 'next', 'to allow it: ', make('code', '', t.line), ' ', copyButton(t.line)));
     item.append(make('p', 'when', t.whose ? `${t.time} · ${t.whose}` : t.time));
     return item;
   });

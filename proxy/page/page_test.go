@@ -67,6 +67,33 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// What no rule names has the line that would allow it; what a rule denies has none.
+func TestLineThatAllows(t *testing.T) {
+	unnamed := `default = "deny"`
+	for _, c := range []struct {
+		entry status.Entry
+		want  string
+	}{
+		{status.Entry{By: "policy", Rule: unnamed, Host: "a.example:443"}, `"a.example",`},
+		{status.Entry{By: "policy", Rule: unnamed + " (project)", Host: "a.example:443"}, `"a.example",`},
+		{status.Entry{By: "policy", Rule: "port 443 only", Host: "db.example:8443"}, `"db.example:8443",`},
+		{status.Entry{By: "policy", Rule: unnamed, Host: "a.example:443", Method: "POST", Path: "/x/*/y"}, `"POST a.example/x/%2A/y",`},
+		{status.Entry{By: "policy", Rule: `deny "a.example"`, Host: "a.example:443"}, ""},
+		{status.Entry{By: "proxy.example:3128", Host: "a.example:443"}, ""},
+		{status.Entry{By: "policy", Rule: unnamed, Host: `a", "*:443`}, ""},
+		{status.Entry{By: "policy", Rule: unnamed, Host: "a.example:443", Method: "GET", Path: `/", "*`}, ""},
+	} {
+		if got := line(c.entry); got != c.want {
+			t.Errorf("%+v: %s", c.entry, got)
+		}
+	}
+	e := denial("a.example:443", "curl")
+	e.Rule = unnamed
+	if w := get(testPage(e), status.Prefix); !strings.Contains(w.Body.String(), "to allow it: <code>&#34;a.example&#34;,</code>") {
+		t.Error("the page has no line")
+	}
+}
+
 // The page may load its own three files and nothing else, may not be framed,
 // and has nothing inline that the policy would have to allow.
 func TestContentPolicy(t *testing.T) {

@@ -37,6 +37,8 @@ type Trouble struct {
 	Advice string `json:"advice"`
 	// Next is a command that looks further.
 	Next string `json:"next"`
+	// Line is what would allow it in the policy's file, "" where a rule says no.
+	Line string `json:"line"`
 }
 
 // Table is a table of texts.
@@ -167,7 +169,7 @@ func drawTroubles(list []Event) []Trouble {
 		seen[key] = len(drawn)
 		times = append(times, 1)
 		drawn = append(drawn, Trouble{Time: clock(e.TS.Time), Class: string(e.Outcome), Kind: string(e.Kind), Host: e.Host,
-			Whose: whose(e.Entry), Detail: e.Detail, Advice: e.Advice, Next: next(e.Host)})
+			Whose: whose(e.Entry), Detail: e.Detail, Advice: e.Advice, Next: next(e.Host), Line: line(e.Entry)})
 	}
 	for i, n := range times {
 		if n > 1 {
@@ -177,15 +179,33 @@ func drawTroubles(list []Event) []Trouble {
 	return drawn
 }
 
+// line is an entry of policy.allow for what no rule names. A path is in its normal form
+// by now: what may end a string or begin another is an escape there.
+func line(e status.Entry) string {
+	unnamed := strings.HasPrefix(e.Rule, `default = "deny"`) || strings.HasPrefix(e.Rule, "port 443 only")
+	if e.By != "policy" || !unnamed || isSpecial(e.Host) || strings.ContainsAny(e.Method+e.Path, "\"\\ ") || e.WasCut() {
+		return ""
+	}
+	host := strings.TrimSuffix(e.Host, ":443")
+	if e.Method == "" {
+		return fmt.Sprintf("%q,", host)
+	}
+	return fmt.Sprintf("%q,", e.Method+" "+host+strings.ReplaceAll(e.Path, "*", "%2A"))
+}
+
 // next is the command that looks further into a failure. It is there to be
 // copied, and the host was a client's choice: one with a character that may mean
 // something to a shell, or that could be taken for a flag, is not in it.
 func next(host string) string {
-	special := func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-.:", r))
-	}
-	if host == "" || strings.HasPrefix(host, "-") || strings.ContainsFunc(host, special) {
+	if isSpecial(host) {
 		return "agentproxy status"
 	}
 	return "agentproxy why " + strings.TrimSuffix(host, ":443")
+}
+
+func isSpecial(host string) bool {
+	special := func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-.:", r))
+	}
+	return host == "" || strings.HasPrefix(host, "-") || strings.ContainsFunc(host, special)
 }

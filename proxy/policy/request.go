@@ -111,6 +111,13 @@ func parseRequest(method, target string) (Request, error) {
 
 // canonical is the one spelling of a path.
 func canonical(raw string) (string, error) {
+	plain := 0
+	for plain < len(raw) && (isUnreserved(raw[plain]) || isPlain(raw[plain])) {
+		plain++
+	}
+	if plain == len(raw) {
+		return clean(raw), nil
+	}
 	var b strings.Builder
 	for i := 0; i < len(raw); i++ {
 		c, escaped := raw[i], false
@@ -122,7 +129,7 @@ func canonical(raw string) (string, error) {
 			c, escaped = v, true
 			i += 2
 		}
-		if isUnreserved(c) || !escaped && strings.IndexByte("/!$&'()*+,;=:@", c) >= 0 {
+		if isUnreserved(c) || !escaped && isPlain(c) {
 			b.WriteByte(c)
 		} else {
 			fmt.Fprintf(&b, "%%%02X", c)
@@ -130,6 +137,9 @@ func canonical(raw string) (string, error) {
 	}
 	return clean(b.String()), nil
 }
+
+// isPlain: the other characters of a path that need no escape (RFC 3986 §3.3).
+func isPlain(c byte) bool { return strings.IndexByte("/!$&'()*+,;=:@", c) >= 0 }
 
 // isUnreserved: RFC 3986 §2.3.
 func isUnreserved(c byte) bool {

@@ -190,3 +190,27 @@ func FuzzPathSpellings(f *testing.F) {
 }
 
 func within(p, dir string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
+
+// BenchmarkRequests is what rules on requests add to each request.
+func BenchmarkRequests(b *testing.B) {
+	p, err := New(Rules{Default: "deny", Allow: []string{"GET,HEAD api.example/repos/*/*/contents/**", "POST api.example/repos/*/issues", "api.example/org/*.git fetch"},
+		Deny: []string{"api.example/admin/**", "api.example push"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	target, err := ParseTarget("api.example:443")
+	if err != nil {
+		b.Fatal(err)
+	}
+	rules := p.Requests(target)
+	for _, path := range []string{"/repos/org/name/contents/a/b.go?ref=main", "/repos/org/name/contents/a%20b/%c3%a9.go"} {
+		b.Run(path, func(b *testing.B) {
+			for b.Loop() {
+				r, also, err := ParseRequest("GET", path, http.Header{"Accept": {"*/*"}})
+				if err != nil || !rules.Decide(r, also).Allowed {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

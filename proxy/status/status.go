@@ -105,10 +105,25 @@ type Document struct {
 	Runs int `json:"runs,omitempty"`
 	// Shells counts those that lead through the tunnel, which stays for them.
 	Shells int `json:"shells,omitempty"`
+	// Policy are the layers of the policy in force, the user's first; none with an upstream.
+	Policy []PolicyLayer `json:"policy,omitempty"`
 	// PolicyProblem says why the policy in force is not what its files say, empty when it is.
 	PolicyProblem string `json:"policyProblem,omitempty"`
 	// IdleExit is after how much idleness the daemon leaves, "" for never.
 	IdleExit string `json:"idleExit,omitempty"`
+}
+
+// PolicyLayer is one of the sets of rules that decide together.
+type PolicyLayer struct {
+	// Name is "user", "organisation", "project" or "run"; Path its file, empty for none.
+	Name string `json:"name"`
+	Path string `json:"path,omitempty"`
+	// Default is "allow" or "deny", Mode "enforce" or "report".
+	Default string `json:"default"`
+	Mode    string `json:"mode"`
+	// Allow and Deny count the entries.
+	Allow int `json:"allow"`
+	Deny  int `json:"deny"`
 }
 
 // Conflict is a setting of a tool that wins over the environment.
