@@ -6,7 +6,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
+
+	"github.com/agentproxy/agentproxy/proxy/status"
+	"github.com/agentproxy/agentproxy/wrap/child"
 )
 
 // every is each command that users see, and each of their verbs.
@@ -152,5 +156,22 @@ func TestDryRunIsAsWideAsTheTerminal(t *testing.T) {
 	out, err := agentproxy(t, env, "exec", "--dry-run", "--", "true").Output()
 	if err != nil || !strings.Contains(screen, "…") || !strings.Contains(string(out), ",five.corp.example,") {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// An advice that several failures share is given once, in a run's list and in the status.
+func TestAdviceOnce(t *testing.T) {
+	var list []*status.Failure
+	for _, host := range []string{"a.example:8443", "b.example:8443"} {
+		list = append(list, &status.Failure{TS: status.Now(), Kind: status.PortNotAllowed, Host: host, Detail: "port 8443 is not allowed for " + host, Advice: "ask for it"})
+	}
+	var out, words strings.Builder
+	proc := &process{Out: &out, Err: &words}
+	sayFailures(proc, list, new(child.Output))
+	printStatus(proc, &status.Document{RecentRelayFailures: list}, time.Now())
+	for _, said := range []string{out.String(), words.String()} {
+		if strings.Count(said, "ask for it") != 1 || !strings.Contains(said, "b.example:8443") {
+			t.Errorf("said %q", said)
+		}
 	}
 }

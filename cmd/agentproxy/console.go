@@ -109,6 +109,7 @@ func sayFailures(proc *process, list []*status.Failure, output *child.Output) {
 		}
 		g.n++
 	}
+	said := map[string]bool{"": true} // an advice is given once
 	for i, g := range groups {
 		if i == maxShownFailures {
 			proc.say("… and %d more; see: agentproxy status", len(groups)-i)
@@ -118,8 +119,9 @@ func sayFailures(proc *process, list []*status.Failure, output *child.Output) {
 		if g.n > 1 {
 			line += fmt.Sprintf(" (%d times)", g.n)
 		}
-		if g.advice != "" {
+		if !said[g.advice] {
 			line += "; " + g.advice
+			said[g.advice] = true
 		}
 		proc.say("%s", line)
 	}

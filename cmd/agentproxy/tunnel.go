@@ -270,10 +270,12 @@ func printStatus(proc *process, d *status.Document, now time.Time) {
 	}
 	fmt.Fprintf(proc.Out, "%s last failures\n", p.bad("✗"))
 	list := status.Fold(d.RecentRelayFailures)
+	said := map[string]bool{"": true} // an advice is given once
 	for _, f := range list[max(0, len(list)-10):] {
 		fmt.Fprintf(proc.Out, "  %s  %s\n", f.TS.Local().Format(time.TimeOnly), f)
-		if f.Advice != "" {
+		if !said[f.Advice] {
 			fmt.Fprintf(proc.Out, "            %s\n", f.Advice)
+			said[f.Advice] = true
 		}
 	}
 }
