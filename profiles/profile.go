@@ -43,6 +43,9 @@ type Profile struct {
 	// Never says in plain words that no setting takes the tool through a
 	// proxy, and what to do instead. It is said when the tool has failed.
 	Never string `toml:"never"`
+	// Capture is true for a tool that only a network of its own takes through: where the
+	// system makes one, exec gives it one from the start.
+	Capture bool `toml:"capture"`
 	// Note is what else a user of the tool should know.
 	Note string `toml:"note"`
 	// Voice is how the tool's own lines read, by which its output is known for

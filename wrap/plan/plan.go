@@ -149,7 +149,10 @@ func New(in Input) Plan {
 		if t.Resets != nil && t.Resets.By(before(t)) {
 			p.Resets = append(p.Resets, t.Resets.Advice)
 		}
-		if t.Never != "" {
+		if t.Capture {
+			p.Notes = append(p.Notes, t.Name+": it gets a network of its own where the system makes one (exec.capture)")
+		}
+		if t.Never != "" && !(t.Capture && w.facts[CapturedFact] != "") {
 			p.Never = append(p.Never, t.Name+": "+t.Never)
 		}
 	}

@@ -45,13 +45,18 @@ func (s *session) choose() {
 	switch {
 	case s.refused != nil, s.Capture == "", s.Capture == CaptureNever:
 		s.capturing = false
-	case s.Capture == CaptureAlways, s.isCaptured(), s.known.captureHelps:
+	case s.Capture == CaptureAlways, s.isCaptured(), s.known.captureHelps, s.needsCapture():
 		s.capturing = true
 	}
 }
 
 // isCaptured reports whether we are in another run's network ourselves.
 func (s *session) isCaptured() bool { return s.Tunnel.Getenv(contract.CapturedVariable) != "" }
+
+// needsCapture reports whether a tool in the command works in no narrower way.
+func (s *session) needsCapture() bool {
+	return s.Capture == CaptureAuto && !s.needsPrivileges() && slices.ContainsFunc(s.known.tools.Tools, func(t detect.Tool) bool { return t.Capture })
+}
 
 // captureHelps reports whether a network of its own has helped the command here.
 func (s *session) captureHelps(dir string) bool {

@@ -75,6 +75,23 @@ func TestANetworkOfItsOwnHelps(t *testing.T) {
 	}
 }
 
+// A tool whose profile knows nothing narrower has one from the start; where the system
+// makes none, it goes without.
+func TestAToolThatNeedsANetworkOfItsOwn(t *testing.T) {
+	s := newStage(t, act{prints: "done\n"})
+	s.options.Argv, s.options.Capture = []string{"gnutls-cli", "api.example"}, CaptureAuto
+	s.expect(0)
+	s.expectNetworks(true)
+	s = newStage(t, act{dies: &capture.Refused{What: "no network", Err: errors.New("not permitted")}}, act{prints: "done\n"})
+	s.options.Argv, s.options.Capture = []string{"gnutls-cli", "api.example"}, CaptureAuto
+	s.expect(0)
+	s.expectNetworks(true, false)
+	s = newStage(t, act{prints: "done\n"})
+	s.options.Argv, s.options.Capture = []string{"gnutls-cli", "api.example"}, CaptureNever
+	s.expect(0)
+	s.expectNetworks(false)
+}
+
 // What is narrower comes first.
 func TestANetworkOfItsOwnIsTheLastTry(t *testing.T) {
 	s := newStage(t, act{prints: bypassed, code: 1}, act{prints: bypassed, code: 1}, act{prints: "done\n"})
