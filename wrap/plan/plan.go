@@ -141,7 +141,21 @@ func New(in Input) Plan {
 	p.Changes = changes(in.Environ, w.edits)
 	p.Conflicts = conflicts
 	p.Insecure = in.Detected.Switches
-	for _, t := range in.Detected.Tools {
+	p.describe(in.Detected.Tools)
+	if c := in.Container; c != nil && c.Never != "" {
+		p.Never = append(p.Never, c.Never)
+	}
+	if own := in.Git.OwnSSH; own != "" && slices.ContainsFunc(in.Detected.Tools, func(t detect.Tool) bool { return t.Name == "git" }) {
+		p.Notes = append(p.Notes, "git: SSH remotes do not go over HTTPS: "+own)
+	}
+	p.Left = w.left
+	p.Notes = append(p.Notes, w.left...)
+	return p
+}
+
+// describe says of the tools what people are to know.
+func (p *Plan) describe(tools []detect.Tool) {
+	for _, t := range tools {
 		p.Tools = append(p.Tools, t.Name)
 		if t.Note != "" {
 			p.Notes = append(p.Notes, t.Name+": "+t.Note)
@@ -152,19 +166,10 @@ func New(in Input) Plan {
 		if t.Capture {
 			p.Notes = append(p.Notes, t.Name+": it gets a network of its own where the system makes one (exec.capture)")
 		}
-		if t.Never != "" && !(t.Capture && w.facts[CapturedFact] != "") {
+		if t.Never != "" && !(t.Capture && p.facts[CapturedFact] != "") {
 			p.Never = append(p.Never, t.Name+": "+t.Never)
 		}
 	}
-	if c := in.Container; c != nil && c.Never != "" {
-		p.Never = append(p.Never, c.Never)
-	}
-	if own := in.Git.OwnSSH; own != "" && slices.ContainsFunc(in.Detected.Tools, func(t detect.Tool) bool { return t.Name == "git" }) {
-		p.Notes = append(p.Notes, "git: SSH remotes do not go over HTTPS: "+own)
-	}
-	p.Left = w.left
-	p.Notes = append(p.Notes, w.left...)
-	return p
 }
 
 // before are a tool's arguments up to what it starts: the first that is no flag.
