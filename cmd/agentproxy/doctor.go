@@ -161,7 +161,7 @@ func abilityTo(means capture.Means, err error) ability {
 
 func (e diagnosis) well() bool {
 	return len(e.CA) == 0 && (e.Upstream == nil || e.Upstream.Answers) && !slices.ContainsFunc(e.Tools, func(r doctor.Row) bool {
-		return r.Verdict != doctor.Works || r.Online != nil && !r.Online.Works
+		return r.Verdict != doctor.Works && r.Tried() || r.Online != nil && !r.Online.Works
 	})
 }
 
@@ -183,13 +183,34 @@ func (d *doctorRun) upstream(ctx context.Context) (*doctor.Upstream, error) {
 	return doctor.JudgeUpstream(d.tunnel.Record.Upstream, failures), nil
 }
 
+// systemRoots are the fingerprints of the public roots: what an upstream comes with may
+// hold them beside its own, and nobody signs here with one of them.
+func systemRoots() map[string]bool {
+	public := map[string]bool{}
+	certs, err := ca.ReadCertificates(ca.SystemBundle())
+	if err != nil {
+		return nil
+	}
+	for _, c := range certs {
+		public[ca.Fingerprint(c)] = true
+	}
+	return public
+}
+
 func defects(t *attach.Tunnel) ([]ca.Finding, error) {
 	ours := filepath.Join(t.Dir, rundir.CertFile)
 	var all []ca.Finding
+	public := systemRoots()
 	for _, file := range append([]string{ours}, t.Record.CAs...) {
-		_, findings, err := ca.LintFile(file, time.Now())
+		certs, err := ca.ReadCertificates(file)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		var findings []ca.Finding
+		for _, c := range certs {
+			if !public[ca.Fingerprint(c)] {
+				findings = append(findings, ca.Lint(c, certs, time.Now())...)
+			}
 		}
 		for i := range findings {
 			if file == ours {
@@ -439,7 +460,10 @@ func printDoctor(proc *process, found diagnosis) {
 	fmt.Fprintf(proc.Out, "  %-14s %-12s %-11s %-9s %s\n", "tool", "version", "proxy", "trust", "verdict")
 	for _, r := range found.Tools {
 		mark := p.good("✓")
-		if r.Verdict != doctor.Works {
+		switch {
+		case !r.Tried():
+			mark = "-"
+		case r.Verdict != doctor.Works:
 			mark = p.bad("✗")
 		}
 		verdict := string(r.Verdict)
@@ -494,4 +518,29 @@ func printDoctor(proc *process, found diagnosis) {
 		}
 		fmt.Fprintf(proc.Out, "    fix: %s\n", f.Fix)
 	}
+	fmt.Fprintln(proc.Out, summary(found.Tools))
+}
+
+// summary counts what became of the tools.
+func summary(rows []doctor.Row) string {
+	works, untried := 0, 0
+	for _, r := range rows {
+		switch {
+		case r.Verdict == doctor.Works:
+			works++
+		case !r.Tried():
+			untried++
+		}
+	}
+	text := fmt.Sprintf("%d tools: %d work", len(rows), works)
+	if len(rows) == 1 {
+		text = fmt.Sprintf("1 tool: %d works", works)
+	}
+	if failing := len(rows) - works - untried; failing > 0 {
+		text += fmt.Sprintf(", %d fail", failing)
+	}
+	if untried > 0 {
+		text += fmt.Sprintf(", %d not tried", untried)
+	}
+	return text
 }

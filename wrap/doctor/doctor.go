@@ -53,6 +53,9 @@ type Row struct {
 	Online *Online `json:"online,omitempty"`
 }
 
+// Tried reports whether the tool got as far as the network: else nothing is shown of it.
+func (r Row) Tried() bool { return r.Proxy != "not tried" }
+
 // Online is what came of a tool's use of the registry that it is configured for.
 type Online struct {
 	Works bool `json:"works"`
