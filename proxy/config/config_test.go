@@ -164,6 +164,7 @@ func TestProblems(t *testing.T) {
 func FuzzProblem(f *testing.F) {
 	f.Add([]byte("[policy]\nallow = [\"a b\"]"))
 	f.Add([]byte("egress.upstream = \"me:s3cret@x\""))
+	f.Add([]byte("a=\"\u024b\x9d"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var problem *Problem
 		if _, err := Parse("/nonexistent/f", raw); errors.As(err, &problem) {

@@ -71,7 +71,7 @@ func (p *Problem) at(raw []byte, line, column, width int) *Problem {
 		return p
 	}
 	p.Line, p.Column, p.width = line, column, width
-	p.text = strings.TrimRight(string(lines[line-1]), "\r")
+	p.text = strings.TrimRight(string([]rune(string(lines[line-1]))), "\r") // what is no UTF-8 is marked
 	return p
 }
 
