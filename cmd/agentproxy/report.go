@@ -87,14 +87,14 @@ func runReport(ctx context.Context, proc *process, flags tunnelFlags, asJSON boo
 	if err != nil {
 		return err
 	}
+	shown := new(report)
+	if err := json.Unmarshal(clean, shown); err != nil {
+		return err
+	}
 	if asJSON {
-		_, err = proc.Out.Write(append(clean, '\n'))
-		return err
+		return printJSON(proc.Out, shown)
 	}
-	if err := json.Unmarshal(clean, r); err != nil {
-		return err
-	}
-	printReport(proc.Out, r)
+	printReport(proc.Out, shown)
 	return nil
 }
 

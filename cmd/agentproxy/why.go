@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -134,7 +133,7 @@ func runWhy(ctx context.Context, proc *process, flags tunnelFlags, text, method 
 		return err
 	}
 	if asJSON {
-		return json.NewEncoder(proc.Out).Encode(r)
+		return printJSON(proc.Out, r)
 	}
 	printReason(proc.Out, r)
 	return nil
