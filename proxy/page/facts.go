@@ -19,8 +19,7 @@ type Fact struct {
 }
 
 // describe puts what does not come from decisions on a view.
-func (p *Page) describe(v *View) {
-	doc := p.Document()
+func (p *Page) describe(v *View, doc *status.Document) {
 	if doc.PolicyProblem != "" {
 		v.Problem = "The old policy stays in force: " + doc.PolicyProblem
 	}

@@ -93,22 +93,22 @@ func contentPolicy(port int) string {
 func (p *Page) page(w http.ResponseWriter, r *http.Request) {
 	f := filterOf(r)
 	v := p.Stats.View(f)
-	p.describe(&v)
-	port := p.Document().Port
+	doc := p.Document()
+	p.describe(&v, doc)
 	var b bytes.Buffer
 	err := parsed().Execute(&b, struct {
 		View
 		Port    int
 		Filter  Filter
 		Choices Choices
-	}{v, port, f, p.Stats.choices()})
+	}{v, doc.Port, f, p.Stats.choices()})
 	if err != nil {
 		http.Error(w, "agentproxy: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", contentPolicy(port))
+	h.Set("Content-Security-Policy", contentPolicy(doc.Port))
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -147,7 +147,7 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 		v := p.Stats.View(f)
 		if p.Stats.now().Sub(described) >= stale {
 			described = p.Stats.now()
-			p.describe(&facts)
+			p.describe(&facts, p.Document())
 		}
 		v.Problem, v.Policy, v.Setup = facts.Problem, facts.Policy, facts.Setup
 		view, err := json.Marshal(v)

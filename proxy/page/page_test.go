@@ -351,7 +351,7 @@ func TestSetUpIsLive(t *testing.T) {
 	}
 	for _, runs = range []int{2, 3} {
 		var v View
-		p.describe(&v)
+		p.describe(&v, p.Document())
 		if want := fmt.Sprintf("%d runs, 0 shells", runs); !slices.ContainsFunc(v.Setup, func(f Fact) bool { return f.Text == want }) {
 			t.Errorf("no %q in %+v", want, v.Setup)
 		}
