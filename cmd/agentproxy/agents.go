@@ -78,7 +78,7 @@ var codingAgents = []codingAgent{
 	// environment variables: the first is a program that gets each command line as one
 	// argument.
 	{name: "claude-code", variable: "CLAUDE_CONFIG_DIR", directory: ".claude", file: "settings.json", settings: func(w io.Writer, script, _ string) error {
-		return printJSON(w, map[string]any{"env": map[string]string{"CLAUDE_CODE_SHELL_PREFIX": script}})
+		return printSettings(w, map[string]any{"env": map[string]string{"CLAUDE_CODE_SHELL_PREFIX": script}})
 	}, insert: func(text []byte, script, _ string) ([]byte, error) {
 		return shell.InsertJSON(text, quoted(script), "env", "CLAUDE_CODE_SHELL_PREFIX")
 	}, remove: func(text []byte, mine mine) ([]byte, error) {
@@ -98,7 +98,7 @@ var codingAgents = []codingAgent{
 	}},
 	// Gemini CLI's reference of hooks: tool_input is merged into the call's.
 	{name: "gemini", directory: ".gemini", file: "settings.json", settings: func(w io.Writer, _, hook string) error {
-		return printJSON(w, map[string]any{"hooks": map[string]any{"BeforeTool": []any{geminiHook(hook)}}})
+		return printSettings(w, map[string]any{"hooks": map[string]any{"BeforeTool": []any{geminiHook(hook)}}})
 	}, insert: func(text []byte, _, hook string) ([]byte, error) {
 		return shell.InsertJSON(text, compactJSON(geminiHook(hook)), "hooks", "BeforeTool", "")
 	}, remove: func(text []byte, _ mine) ([]byte, error) {
@@ -313,22 +313,5 @@ func answerAgent(proc *process, a codingAgent) error {
 	return printJSON(proc.Out, map[string]any{"hookSpecificOutput": a.answer(call, prefix+shell.QuotePOSIX(command))})
 }
 
-func printJSON(w io.Writer, document any) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(document)
-}
-
 // quoted is a JSON string, which is one of TOML's as well.
 func quoted(s string) string { return compactJSON(s) }
-
-func compactJSON(document any) string {
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(document); err != nil {
-		panic(err) // strings have always a form
-	}
-	return strings.TrimSuffix(b.String(), "\n")
-}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -158,7 +157,7 @@ func showCA(proc *process, asPEM, asJSON bool) error {
 	case asPEM:
 		_, err = proc.Out.Write(ca.EncodePEM(a.Cert))
 	case asJSON:
-		err = json.NewEncoder(proc.Out).Encode(describe(a))
+		err = printJSON(proc.Out, describe(a))
 	default:
 		printCA(proc.Out, describe(a), time.Now())
 	}
@@ -178,7 +177,7 @@ func lintOne(ctx context.Context, proc *process, what string, asJSON bool) error
 		return err
 	}
 	if asJSON {
-		err = json.NewEncoder(proc.Out).Encode(r)
+		err = printJSON(proc.Out, r)
 	} else {
 		printPresented(proc.Out, r)
 		printFindings(proc.Out, r.Host, 1, r.Defects)
@@ -221,9 +220,7 @@ func lintCA(proc *process, file string, asJSON bool) error {
 		if findings == nil {
 			findings = []ca.Finding{}
 		}
-		enc := json.NewEncoder(proc.Out)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(findings); err != nil {
+		if err := printJSON(proc.Out, findings); err != nil {
 			return err
 		}
 	} else {

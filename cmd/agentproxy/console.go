@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -39,7 +38,7 @@ func (c console) Again(r detect.Remedy, v verdict.Verdict) { sayAgain(c.proc, r,
 
 func (c console) Verdict(v verdict.Verdict) {
 	if wantsJSONVerdict(c.proc) {
-		_ = json.NewEncoder(c.proc.Err).Encode(v) // nobody is left to tell
+		_ = printJSON(c.proc.Err, v) // nobody is left to tell
 		return
 	}
 	sayVerdict(c.proc, v, c.verbose)

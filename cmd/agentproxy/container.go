@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -92,7 +91,7 @@ func (c *containerArgs) run(ctx context.Context, proc *process, args []string) e
 		printCompose(proc.Out, services, insert)
 		return nil
 	case c.json:
-		return json.NewEncoder(proc.Out).Encode(insert)
+		return printJSON(proc.Out, insert)
 	}
 	fmt.Fprintln(proc.Out, strings.Join(insert, "\n"))
 	return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-//go:generate env UPDATE_DOCS=yes go test -count=1 -run ^TestGenerated$ .
+//go:generate env UPDATE_DOCS=yes go test -count=1 -run ^(TestGenerated|TestJSONForms)$ .
 
 // topic is something to read about beside the commands.
 type topic struct {

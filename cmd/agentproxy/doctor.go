@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -110,7 +109,7 @@ func (d *doctorRun) run(ctx context.Context, tools []string) error {
 		return err
 	}
 	if d.asJSON {
-		if err := json.NewEncoder(d.proc.Out).Encode(found); err != nil {
+		if err := printJSON(d.proc.Out, found); err != nil {
 			return err
 		}
 	} else {

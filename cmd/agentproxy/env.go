@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -76,7 +75,7 @@ func runEnv(ctx context.Context, proc *process, f envFlags) error {
 	}
 	switch {
 	case f.json:
-		return json.NewEncoder(proc.Out).Encode(planned.Changes)
+		return printJSON(proc.Out, planned.Changes)
 	case f.explain:
 		printChanges(proc.Out, planned.Changes)
 	case i >= 0:

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -170,7 +169,7 @@ func (f *execFlags) unwatched(ctx context.Context, proc *process, o session.Opti
 	defer session.Clean(planned)
 	switch {
 	case f.json:
-		return json.NewEncoder(proc.Out).Encode(planned)
+		return printJSON(proc.Out, planned)
 	case f.dryRun:
 		return f.print(ctx, proc, o, tunnel, planned)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -94,7 +93,7 @@ func runExplain(proc *process, f explainFlags, args []string) error {
 		}
 	}
 	if f.json {
-		return json.NewEncoder(proc.Out).Encode(asJSON(v, f.all))
+		return printJSON(proc.Out, asJSON(v, f.all))
 	}
 	printVerdict(proc.Out, v, f.all)
 	return nil

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -103,9 +102,7 @@ func learnPolicy(ctx context.Context, proc *process, f learnFlags, argv []string
 		out = file
 	}
 	if f.json {
-		err = json.NewEncoder(out).Encode(struct {
-			Allow []policy.Need `json:"allow"`
-		}{needs})
+		err = printJSON(out, learnedDocument{needs})
 	} else {
 		err = writeLearned(out, got.of, needs)
 	}
@@ -169,9 +166,7 @@ func diffPolicy(ctx context.Context, proc *process, f learnFlags, argv []string)
 	}
 	missing := p.Missing(got.entries)
 	if f.json {
-		if err := json.NewEncoder(proc.Out).Encode(struct {
-			Missing []policy.Need `json:"missing"`
-		}{missing}); err != nil {
+		if err := printJSON(proc.Out, missingDocument{missing}); err != nil {
 			return err
 		}
 	} else {
@@ -310,3 +305,14 @@ func (c *watching) missing(list []status.Entry) (missing []status.Entry) {
 	}
 	return missing
 }
+
+// learnedDocument is what "policy learn --json" prints, missingDocument what "policy
+// diff --json" does.
+type (
+	learnedDocument struct {
+		Allow []policy.Need `json:"allow"`
+	}
+	missingDocument struct {
+		Missing []policy.Need `json:"missing"`
+	}
+)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -82,8 +81,7 @@ func runLog(ctx context.Context, proc *process, f logFlags) error {
 	defer stop()
 	each := newEntryPrinter(proc).print
 	if f.json {
-		lines := json.NewEncoder(proc.Out)
-		each = func(e status.Entry) error { return lines.Encode(e) }
+		each = func(e status.Entry) error { return printJSON(proc.Out, e) }
 	}
 	return audit.Read(ctx, path, audit.Wanted{Filter: f.filter, Last: f.last, Follow: f.follow}, each)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -212,6 +211,12 @@ func (f *tunnelFlags) load(proc *process) (*config.Config, error) {
 	return o.Config, err
 }
 
+// policyDocument is what "policy show --json" prints.
+type policyDocument struct {
+	Layers  []shownLayer `json:"layers"`
+	Remarks []string     `json:"remarks"`
+}
+
 func showPolicy(proc *process, flags tunnelFlags, asJSON bool) error {
 	c, err := flags.load(proc)
 	if err != nil {
@@ -219,10 +224,7 @@ func showPolicy(proc *process, flags tunnelFlags, asJSON bool) error {
 	}
 	layers := layersOf(c)
 	if asJSON {
-		return json.NewEncoder(proc.Out).Encode(struct {
-			Layers  []shownLayer `json:"layers"`
-			Remarks []string     `json:"remarks"`
-		}{layers, remarks(c)})
+		return printJSON(proc.Out, policyDocument{layers, remarks(c)})
 	}
 	for _, l := range layers {
 		printLayer(proc.Out, l)
@@ -296,18 +298,22 @@ func checkPolicy(proc *process, flags tunnelFlags, files []string, asJSON bool) 
 	return nil
 }
 
+// checkDocument is what "policy check --json" prints.
+type checkDocument struct {
+	OK bool `json:"ok"`
+	// Error is what is wrong with the file, "" when it is in order.
+	Error   string   `json:"error,omitempty"`
+	Remarks []string `json:"remarks"`
+}
+
 func printCheck(proc *process, c *config.Config, err error) error {
-	result := struct {
-		OK      bool     `json:"ok"`
-		Error   string   `json:"error,omitempty"`
-		Remarks []string `json:"remarks"`
-	}{OK: err == nil, Remarks: []string{}}
+	result := checkDocument{OK: err == nil, Remarks: []string{}}
 	if err != nil {
 		result.Error = err.Error()
 	} else {
 		result.Remarks = remarks(c)
 	}
-	if encoding := json.NewEncoder(proc.Out).Encode(result); encoding != nil {
+	if encoding := printJSON(proc.Out, result); encoding != nil {
 		return encoding
 	}
 	if err != nil {
@@ -340,7 +346,7 @@ func testPolicy(proc *process, flags tunnelFlags, args []string, asJSON bool) er
 		return err
 	}
 	if asJSON {
-		err = json.NewEncoder(proc.Out).Encode(r)
+		err = printJSON(proc.Out, r)
 	} else {
 		printDecision(proc.Out, r)
 	}

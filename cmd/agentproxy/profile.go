@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -119,7 +118,7 @@ func listProfiles(proc *process, asJSON bool) error {
 		rows = append(rows, row)
 	}
 	if asJSON {
-		return json.NewEncoder(proc.Out).Encode(rows)
+		return printJSON(proc.Out, rows)
 	}
 	printProfiles(proc.Out, rows)
 	return nil
@@ -173,7 +172,7 @@ func listLearned(proc *process, asJSON, forget bool) error {
 	}
 	all := memory.All()
 	if asJSON {
-		return json.NewEncoder(proc.Out).Encode(append([]learned.Fix{}, all...))
+		return printJSON(proc.Out, append([]learned.Fix{}, all...))
 	}
 	printLearned(proc.Out, all)
 	return nil

@@ -87,28 +87,30 @@ func runReport(ctx context.Context, proc *process, flags tunnelFlags, asJSON boo
 	if err != nil {
 		return err
 	}
+	shown := new(report)
+	if err := json.Unmarshal(clean, shown); err != nil {
+		return err
+	}
 	if asJSON {
-		_, err = proc.Out.Write(append(clean, '\n'))
-		return err
+		return printJSON(proc.Out, shown)
 	}
-	if err := json.Unmarshal(clean, r); err != nil {
-		return err
-	}
-	printReport(proc.Out, r)
+	printReport(proc.Out, shown)
 	return nil
 }
 
 func gather(ctx context.Context, proc *process, options attach.Options, tunnel *attach.Tunnel) (*report, error) {
 	r := &report{Time: time.Now().UTC(), Version: buildVersion(), System: runtime.GOOS + "/" + runtime.GOARCH,
-		Verdicts: verdict.History(tunnel.Dir), Faults: verdict.Faults(tunnel.Dir), Policy: options.Config.Policy, Layers: layersOf(options.Config), Upstream: tunnel.Record.Upstream, Programs: map[string]string{}}
+		Verdicts: append([]verdict.Entry{}, verdict.History(tunnel.Dir)...), Faults: verdict.Faults(tunnel.Dir), Policy: options.Config.Policy, Layers: layersOf(options.Config), Upstream: tunnel.Record.Upstream, Programs: map[string]string{}}
 	var err error
 	if r.Tunnel, err = tunnel.Status(ctx); err != nil {
 		return nil, err
 	}
 	r.Signing = signing(ctx, tunnel, options.Config)
-	if r.CA, err = defects(tunnel); err != nil {
+	found, err := defects(tunnel)
+	if err != nil {
 		return nil, err
 	}
+	r.CA = append([]ca.Finding{}, found...)
 	planned, err := planFor(ctx, proc, options, tunnel)
 	if err != nil {
 		return nil, err
@@ -147,7 +149,7 @@ func privateWords() []string {
 	if home, err := homedir.Dir(); err == nil && len(home) > 1 {
 		pairs = append(pairs, home, "~")
 	}
-	if u, err := user.Current(); err == nil && len(u.Username) > 3 {
+	if u, err := user.Current(); err == nil && len(u.Username) > 3 && u.Uid != "0" { // "root" is in "roots", too
 		pairs = append(pairs, u.Username, "user")
 	}
 	return pairs
@@ -170,6 +172,42 @@ func eachText(tree any, f func(string) string) any {
 	return tree
 }
 
+// listed is a list in a sentence.
+func listed(list []string) string { return cmp.Or(strings.Join(list, ", "), "nothing") }
+
+// foldedVerdict is a verdict that came more than once, at the time of the last.
+type foldedVerdict struct {
+	verdict.Entry
+	times int
+}
+
+func (f foldedVerdict) often() string {
+	if f.times == 1 {
+		return ""
+	}
+	return fmt.Sprintf(", %d times", f.times)
+}
+
+// foldVerdicts puts together the verdicts on one command that say the same, the newest
+// first.
+func foldVerdicts(list []verdict.Entry) (all []foldedVerdict) {
+	type alike struct {
+		command, class, host, source, line string
+	}
+	seen := map[alike]int{}
+	for _, e := range slices.Backward(list) {
+		key := alike{e.Command, string(e.Verdict.Class), e.Verdict.Host, string(e.Verdict.Source), e.Verdict.Line}
+		at, again := seen[key]
+		if !again {
+			at = len(all)
+			seen[key] = at
+			all = append(all, foldedVerdict{Entry: e})
+		}
+		all[at].times++
+	}
+	return all
+}
+
 // printReport writes the report in Markdown.
 func printReport(w io.Writer, r *report) {
 	// What was quoted is text, whatever a viewer of Markdown could take it for.
@@ -184,13 +222,13 @@ func printReport(w io.Writer, r *report) {
 	}
 	line("# agentproxy report\n\n%s, agentproxy %s on %s\n", r.Time.Format(time.RFC3339), r.Version, r.System)
 	line("## Verdicts\n")
-	for _, e := range slices.Backward(r.Verdicts) {
-		v := e.Verdict
-		line("- %s `%s`: **%s** %s (%s, confidence %.2f): %s", e.Time.Format(time.DateTime), e.Command, v.Class, v.Host, v.Source, v.Confidence, v.Line)
+	for _, f := range foldVerdicts(r.Verdicts) {
+		v := f.Verdict
+		line("- %s `%s`: **%s** %s (%s, confidence %.2f)%s: %s", f.Time.Format(time.DateTime), f.Command, v.Class, v.Host, v.Source, v.Confidence, f.often(), v.Line)
 	}
 	line("\n## Failures that the tunnel saw\n")
-	for _, f := range slices.Backward(r.Tunnel.RecentRelayFailures) {
-		line("- %s %s", f.TS.Format(time.DateTime), f.Error())
+	for _, f := range slices.Backward(status.Fold(r.Tunnel.RecentRelayFailures)) {
+		line("- %s %s", f.TS.Format(time.DateTime), f.String())
 	}
 	if len(r.Faults) > 0 {
 		line("\n## Faults of agentproxy's own\n")
@@ -201,7 +239,7 @@ func printReport(w io.Writer, r *report) {
 			fmt.Fprint(w, "      ", frame)
 		}
 	}
-	line("\n## The tunnel\n\n- egress: %s %s\n- CA: sha256 %s", r.Tunnel.Mode, r.Upstream, r.Tunnel.CAFingerprint)
+	line("\n## The tunnel\n\n- egress: %s\n- CA: sha256 %s", strings.TrimSpace(r.Tunnel.Mode+" "+r.Upstream), r.Tunnel.CAFingerprint)
 	if r.Tunnel.CAExpires != nil {
 		line("- CA valid until %s", r.Tunnel.CAExpires.Format(time.DateOnly))
 	}
@@ -214,9 +252,9 @@ func printReport(w io.Writer, r *report) {
 	for _, f := range r.CA {
 		line("- CA defect %s: %s", f.Code, f.Detail)
 	}
-	line("\n## Policy\n\n- default %s\n- allow %s\n- deny %s\n- passthrough %s", cmp.Or(r.Policy.Default, "allow"), strings.Join(r.Policy.Allow, ", "), strings.Join(r.Policy.Deny, ", "), strings.Join(r.Policy.Passthrough, ", "))
+	line("\n## Policy\n\n- default %s\n- allow %s\n- deny %s\n- passthrough %s", cmp.Or(r.Policy.Default, "allow"), listed(r.Policy.Allow), listed(r.Policy.Deny), listed(r.Policy.Passthrough))
 	for _, l := range r.Layers[1:] {
-		line("- %s (%s): default %s, allow %s, deny %s", l.Name, l.Path, l.Default, strings.Join(l.Allow, ", "), strings.Join(l.Deny, ", "))
+		line("- %s (%s): default %s, allow %s, deny %s", l.Name, l.Path, l.Default, listed(l.Allow), listed(l.Deny))
 	}
 	line("\n## Settings in the way\n")
 	for _, code := range r.Tunnel.GitConfigConflicts {

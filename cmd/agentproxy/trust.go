@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -441,9 +440,7 @@ func (t *trusting) status(context.Context) error {
 		}
 	}
 	if t.json {
-		enc := json.NewEncoder(t.proc.Out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(doc)
+		return printJSON(t.proc.Out, doc)
 	}
 	printTrust(t.proc, doc)
 	return nil

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -137,9 +136,7 @@ func runStatus(ctx context.Context, proc *process, flags tunnelFlags, asJSON boo
 		return err
 	}
 	if asJSON {
-		enc := json.NewEncoder(proc.Out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(doc)
+		return printJSON(proc.Out, doc)
 	}
 	printStatus(proc, doc, time.Now())
 	return nil
@@ -152,7 +149,9 @@ type notRunning struct{ error }
 // configuration or build.
 func downError(ctx context.Context, proc *process, asJSON bool) error {
 	if asJSON {
-		fmt.Fprintln(proc.Out, `{"enabled": false}`)
+		if err := printJSON(proc.Out, map[string]bool{"enabled": false}); err != nil {
+			return err
+		}
 	}
 	others, err := attach.All(ctx, proc.Getenv)
 	if err != nil {
@@ -179,7 +178,7 @@ func versionCommand() *command {
 					return err
 				}
 				if *asJSON {
-					return json.NewEncoder(proc.Out).Encode(thisBuild())
+					return printJSON(proc.Out, thisBuild())
 				}
 				fmt.Fprintln(proc.Out, "agentproxy", buildVersion())
 				return nil

@@ -3,19 +3,20 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/config"
 	"github.com/agentproxy/agentproxy/proxy/contract"
+	"github.com/agentproxy/agentproxy/proxy/egress"
 	"github.com/agentproxy/agentproxy/proxy/policy"
 	"github.com/agentproxy/agentproxy/proxy/status"
 	"github.com/agentproxy/agentproxy/wrap/inspect"
@@ -38,7 +39,9 @@ func whyCommand() *command {
   agentproxy why https://api.example/repos/a --method PUT   # by the rules on requests, too
   agentproxy why db.example:8443 --json          # the same for a program`,
 		long: `
-An upstream egress decides for itself. Then why shows what it answered lately.`,
+The name of an allowed host is resolved as the egress does it: why shows each address and
+what the policy decides about it. An upstream egress decides and resolves for itself.
+Then why shows what it answered lately.`,
 		define: func(flags *pflag.FlagSet) action {
 			var t tunnelFlags
 			t.define(flags)
@@ -71,11 +74,25 @@ type reason struct {
 	At     string `json:"at,omitempty"`
 	Text   string `json:"text,omitempty"`
 	Advice string `json:"advice,omitempty"`
+	// ConnectTo is what egress.connect_to dials in the host's place, unjudged.
+	ConnectTo string `json:"connectTo,omitempty"`
+	// Addresses are what an allowed name resolves to; Unresolved says why there are none.
+	// An upstream egress resolves for itself.
+	Addresses  []judgedAddress `json:"addresses,omitempty"`
+	Unresolved string          `json:"unresolved,omitempty"`
 	// Presented is what it presents through an upstream egress, nil where there is
 	// none or no tunnel.
 	Presented *inspect.Report `json:"presented,omitempty"`
 	// Failures are the last ones about the host, oldest first.
 	Failures []*status.Failure `json:"failures"`
+}
+
+// judgedAddress is an address of a name, with what the policy decides about it.
+type judgedAddress struct {
+	Address string `json:"address"`
+	Allowed bool   `json:"allowed"`
+	Rule    string `json:"rule"`
+	Text    string `json:"text,omitempty"`
 }
 
 func runWhy(ctx context.Context, proc *process, flags tunnelFlags, text, method string, asJSON bool) error {
@@ -93,6 +110,9 @@ func runWhy(ctx context.Context, proc *process, flags tunnelFlags, text, method 
 	}
 	r := reason{Host: q.target.String(), Failures: []*status.Failure{}}
 	if err := r.decide(wanted, q); err != nil {
+		return err
+	}
+	if err := r.resolve(ctx, wanted.Config, q.target); err != nil {
 		return err
 	}
 	tunnel, err := attach.Find(ctx, options)
@@ -113,7 +133,7 @@ func runWhy(ctx context.Context, proc *process, flags tunnelFlags, text, method 
 		return err
 	}
 	if asJSON {
-		return json.NewEncoder(proc.Out).Encode(r)
+		return printJSON(proc.Out, r)
 	}
 	printReason(proc.Out, r)
 	return nil
@@ -147,6 +167,55 @@ func (r *reason) decide(o contract.Start, q question) error {
 		r.Decision, r.Upstream = "upstream", cfg.Egress.Upstream
 	}
 	return nil
+}
+
+// resolveTime is how long name servers may take.
+const resolveTime = 5 * time.Second
+
+// resolve judges the addresses of a name that is allowed. When none may be dialled, the
+// name is denied.
+func (r *reason) resolve(ctx context.Context, cfg *config.Config, t policy.Target) error {
+	if r.ConnectTo = cfg.Egress.ConnectTo[t.String()]; r.Decision != "allowed" || r.ConnectTo != "" || t.Host.IsIP() {
+		return nil
+	}
+	p, err := policy.New(cfg.Rules())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, resolveTime)
+	defer cancel()
+	found, err := egress.Resolve(ctx, nil, p, t)
+	if err != nil {
+		r.Unresolved = status.Cause(err)
+		if dns := new(net.DNSError); errors.As(err, &dns) {
+			r.Unresolved = dns.Err
+		}
+		return nil
+	}
+	for _, a := range found {
+		r.Addresses = append(r.Addresses, judgedAddress{a.Address.String(), a.Decision.Allowed, a.Decision.Rule, a.Decision.Reason})
+	}
+	if d := found[0].Decision; !slices.ContainsFunc(r.Addresses, func(a judgedAddress) bool { return a.Allowed }) {
+		r.Decision, r.Rule, r.Text, r.Advice, r.At = "denied", d.Rule, d.Reason, d.Advice, standsAt(cfg, d.Rule)
+	}
+	return nil
+}
+
+// printAddresses says where the name leads.
+func printAddresses(w io.Writer, r reason) {
+	if r.ConnectTo != "" {
+		fmt.Fprintf(w, "  egress.connect_to leads it to %s\n", r.ConnectTo)
+	}
+	if r.Unresolved != "" {
+		fmt.Fprintf(w, "  its name does not resolve here: %s\n", r.Unresolved)
+	}
+	for _, a := range r.Addresses {
+		decided := "allowed"
+		if !a.Allowed {
+			decided = "denied"
+		}
+		fmt.Fprintf(w, "  resolves to %s: %s by %s\n", a.Address, decided, a.Rule)
+	}
 }
 
 // question is a host, or a request to one, that a decision is asked for.
@@ -241,6 +310,7 @@ func printAt(w io.Writer, r reason) {
 // printReason also says what happened lately.
 func printReason(w io.Writer, r reason) {
 	printDecision(w, r)
+	printAddresses(w, r)
 	if r.Presented != nil {
 		printPresented(w, r.Presented)
 		for _, d := range r.Presented.Defects {

@@ -295,24 +295,17 @@ func (o *origins) dialTCP(ctx context.Context, t policy.Target) (net.Conn, error
 	if !mapped {
 		address = t.String()
 	}
-	dialer := net.Dialer{Resolver: o.cfg.Resolver}
 	var refusal atomic.Pointer[policy.Decision]
 	var chain aliases
 	judge := o.policy.Load()
-	if judge.SeesAliases() && !t.Host.IsIP() {
-		dialer.Resolver = chain.resolver(o.cfg.Resolver)
-	}
+	dialer := net.Dialer{Resolver: chain.watch(o.cfg.Resolver, judge, t)}
 	if !mapped {
 		dialer.ControlContext = func(_ context.Context, _, addr string, _ syscall.RawConn) error {
 			ap, err := netip.ParseAddrPort(addr)
 			if err != nil {
 				return err
 			}
-			if d := chain.refusal(judge, t); d != nil {
-				refusal.CompareAndSwap(nil, d)
-				return errors.New(d.Reason)
-			}
-			if d := judge.CheckAddr(t, ap.Addr()); !d.Allowed {
+			if d := chain.judge(judge, t, ap.Addr()); !d.Allowed {
 				refusal.CompareAndSwap(nil, &d)
 				return errors.New(d.Reason)
 			}

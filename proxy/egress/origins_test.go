@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,9 +16,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy/egress"
 	"github.com/agentproxy/agentproxy/proxy/policy"
 	"github.com/agentproxy/agentproxy/proxy/proxytest"
 	"github.com/agentproxy/agentproxy/proxy/status"
+	"github.com/google/go-cmp/cmp"
 )
 
 // Every bad origin is refused before 200, with its own reason in the phrase, a
@@ -231,6 +234,37 @@ func TestAliasesOfDeniedNames(t *testing.T) {
 			continue
 		}
 		proxytest.SameEverywhere(t, res, 403, name+` is an alias of evil.test, which is denied by the rule deny "cname:evil.test"`)
+	}
+}
+
+// Who asks where a name leads gets the decisions that a dial gets.
+func TestResolve(t *testing.T) {
+	resolver := proxytest.AliasResolver(t, map[string][]string{"first.test": {"evil.test"}, "free.test": {"cdn.test"}}, func(string) []netip.Addr {
+		return []netip.Addr{netip.MustParseAddr("1.1.1.1"), netip.MustParseAddr("10.0.0.1")}
+	})
+	p, err := policy.New(policy.Rules{Deny: []string{"cname:evil.test"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][]string{
+		"first.test": {`1.1.1.1 false deny "cname:evil.test"`, `10.0.0.1 false deny "cname:evil.test"`},
+		"free.test":  {"1.1.1.1 true public address", "10.0.0.1 false private addresses"},
+	} {
+		target, err := policy.ParseTarget(name + ":443")
+		if err != nil {
+			t.Fatal(err)
+		}
+		judged, err := egress.Resolve(t.Context(), resolver, p, target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, j := range judged {
+			got = append(got, fmt.Sprintf("%s %t %s", j.Address, j.Decision.Allowed, j.Decision.Rule))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
 	}
 }
 

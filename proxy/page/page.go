@@ -71,8 +71,8 @@ func file(contentType string, content []byte) http.Handler {
 	})
 }
 
-// contentPolicy lets the page have its own script, style and events, by path,
-// and nothing else; not even its script can make markup of a text.
+// contentPolicy lets the page have its own script, style, events and filter, by
+// path, and nothing else; not even its script can make markup of a text.
 func contentPolicy(port int) string {
 	own := func(path string) string {
 		return fmt.Sprintf("127.0.0.1:%d%s localhost:%d%s", port, path, port, path)
@@ -83,7 +83,7 @@ func contentPolicy(port int) string {
 		"style-src " + own(status.StylePath),
 		"connect-src " + own(status.EventsPath),
 		"base-uri 'none'",
-		"form-action 'none'",
+		"form-action " + own(status.Prefix),
 		"frame-ancestors 'none'",
 		"require-trusted-types-for 'script'",
 		"trusted-types 'none'",
@@ -91,16 +91,17 @@ func contentPolicy(port int) string {
 }
 
 func (p *Page) page(w http.ResponseWriter, r *http.Request) {
+	f := filterOf(r)
+	v := p.Stats.View(f)
 	doc := p.Document()
-	byDefault, rules := p.Policy()
+	p.describe(&v, doc)
 	var b bytes.Buffer
 	err := parsed().Execute(&b, struct {
-		Default string
-		Rules   []Rules
-		Doc     *status.Document
-		View    View
-		Up      time.Duration
-	}{byDefault, rules, doc, p.Stats.View(), p.Stats.now().Sub(p.Stats.started).Round(time.Second)})
+		View
+		Port    int
+		Filter  Filter
+		Choices Choices
+	}{v, doc.Port, f, p.Stats.choices()})
 	if err != nil {
 		http.Error(w, "agentproxy: "+err.Error(), http.StatusInternalServerError)
 		return
@@ -123,6 +124,9 @@ const (
 	// beat is after how long the view is sent anyhow: the timeline moves, and a
 	// watcher that has gone is noticed.
 	beat = 10 * time.Second
+	// stale is how old what is said of the tunnel itself may be while much happens:
+	// some of it stands in files.
+	stale = 2 * time.Second
 )
 
 // events sends a view now and whenever something has happened.
@@ -135,9 +139,18 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 	defer p.streams.Add(-1)
 	w.Header().Set("Content-Type", "text/event-stream")
 	control := http.NewResponseController(w)
+	f := filterOf(r)
+	var facts View
+	var described time.Time
 	for {
 		changed := p.Stats.change()
-		view, err := json.Marshal(p.Stats.View())
+		v := p.Stats.View(f)
+		if p.Stats.now().Sub(described) >= stale {
+			described = p.Stats.now()
+			p.describe(&facts, p.Document())
+		}
+		v.Problem, v.Policy, v.Setup = facts.Problem, facts.Policy, facts.Setup
+		view, err := json.Marshal(v)
 		if err != nil {
 			return
 		}

@@ -23,42 +23,78 @@ function drawCounts(counts) {
     make('div', c.class, make('dt', '', c.name), make('dd', '', String(c.value)))));
 }
 
+function shape(tag, className, attributes, ...children) {
+  const element = document.createElementNS(SVG, tag);
+  if (className) element.setAttribute('class', className);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+// An empty card is folded to one line.
+function fold(element, empty) {
+  element.closest('section').classList.toggle('empty', empty);
+}
+
 function drawTimeline(timeline) {
-  document.getElementById('timeline').replaceChildren(...timeline.parts.map((part) => {
-    const rect = document.createElementNS(SVG, 'rect');
-    const title = document.createElementNS(SVG, 'title');
-    title.textContent = part.title;
-    rect.setAttribute('class', part.class);
-    for (const name of ['x', 'y', 'height']) rect.setAttribute(name, part[name]);
-    rect.setAttribute('width', 8);
-    rect.append(title);
-    return rect;
+  const plot = document.getElementById('timeline');
+  plot.replaceChildren(...timeline.bars.map((bar) => {
+    const group = shape('g', '', {}, shape('title', '', {}, bar.title), shape('rect', 'span', { x: bar.x, y: -26, width: 10, height: 126 }));
+    for (const part of bar.parts) {
+      group.append(shape('rect', part.class, { x: bar.x, y: part.y, width: 8, height: part.height }));
+      if (part.mark) group.append(shape('path', '', { d: part.mark }));
+    }
+    return group;
   }));
+  fold(plot, !timeline.bars.length);
+  document.getElementById('timeline-axis').replaceChildren(...timeline.axis.map((time) => make('li', '', time)));
   document.getElementById('timeline-text').textContent = timeline.title;
   document.getElementById('timeline-top').textContent = timeline.top;
 }
 
+function toCopy(before, text) {
+  return make('p', 'next', before, make('code', '', text), ' ', copyButton(text));
+}
+
 function drawTroubles(troubles) {
-  const items = troubles.map((t) => {
-    const item = make('li', t.class, make('p', 'head', make('b', '', t.kind), ' ', make('code', '', t.host)), make('p', '', t.detail));
+  const list = document.getElementById('troubles');
+  list.replaceChildren(...troubles.map((t) => {
+    const item = make('li', t.class, make('p', 'head', t.detail), make('p', '', make('code', 'kind', t.kind), ' ', make('code', '', t.host)));
     if (t.advice) item.append(make('p', 'advice', t.advice));
-    item.append(make('p', 'next', make('code', '', t.next), ' ', copyButton(t.next)));
-    if (t.line) item.append(make('p', 'next', 'to allow it: ', make('code', '', t.line), ' ', copyButton(t.line)));
+    item.append(toCopy('', t.next));
+    if (t.line) item.append(toCopy('to allow it: ', t.line));
+    if (t.report) item.append(toCopy('for your administrator: ', t.report));
     item.append(make('p', 'when', t.whose ? `${t.time} · ${t.whose}` : t.time));
     return item;
-  });
-  document.getElementById('troubles').replaceChildren(...(items.length ? items : [make('li', 'none', 'none')]));
+  }));
+  fold(list, !troubles.length);
 }
 
 function drawTable(table) {
-  const rows = (table.rows ?? []).map((row) => make('tr', row.class, ...row.cells.map((cell) => make('td', '', cell))));
-  if (!rows.length) {
-    const cell = make('td', '', table.empty);
-    cell.colSpan = table.columns.length;
-    rows.push(make('tr', 'none', cell));
-  }
-  document.getElementById(table.id).tBodies[0].replaceChildren(...rows);
+  const rows = table.rows ?? [];
+  const drawn = document.getElementById(table.id);
+  drawn.tBodies[0].replaceChildren(...rows.map((row) => make('tr', row.class, ...row.cells.map((text, at) => {
+    const cell = make('td', table.columns[at].class, text);
+    cell.dataset.name = table.columns[at].name;
+    return cell;
+  }))));
+  fold(drawn, !rows.length);
   document.getElementById(`${table.id}-more`).textContent = table.more;
+}
+
+function drawFacts(id, facts) {
+  document.getElementById(id).replaceChildren(...facts.flatMap((fact) => {
+    const value = make('dd', fact.class, ...(fact.codes ?? []).flatMap((code) => [make('code', '', code), ' ']), fact.text);
+    if (fact.copy) value.append(' ', copyButton(fact.copy));
+    return [make('dt', '', fact.name), value];
+  }));
+}
+
+// What went wrong is seen in a tab that is not looked at.
+const plainTitle = document.title;
+function drawTitle(counts) {
+  const wrong = counts.filter((c) => c.value && (c.class === 'refused' || c.class === 'failed')).map((c) => `${c.value} ${c.name}`);
+  document.title = [...wrong, plainTitle].join(', ');
 }
 
 // What has not changed is left alone, so that a selection in it stays.
@@ -76,13 +112,16 @@ function say(text, className) {
   state.className = className;
 }
 
-const stream = new EventSource('events');
+const stream = new EventSource(`events${location.search}`);
 stream.onmessage = (message) => {
   const view = JSON.parse(message.data);
   draw('counts', drawCounts, view.counts);
+  draw('title', drawTitle, view.counts);
   draw('timeline', drawTimeline, view.timeline);
   draw('troubles', drawTroubles, view.troubles);
   for (const table of view.tables) draw(table.id, drawTable, table);
+  for (const id of ['policy', 'setup']) draw(id, (facts) => drawFacts(id, facts), view[id]);
+  document.getElementById('problem').textContent = view.problem;
   say('up, live', 'opened');
 };
 stream.onerror = () => say('no answer from the tunnel; it may have left', 'failed');

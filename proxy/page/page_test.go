@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -101,7 +102,7 @@ func TestContentPolicy(t *testing.T) {
 	want := "default-src 'none'; script-src 127.0.0.1:4711/__agentproxy/page.js localhost:4711/__agentproxy/page.js; " +
 		"style-src 127.0.0.1:4711/__agentproxy/page.css localhost:4711/__agentproxy/page.css; " +
 		"connect-src 127.0.0.1:4711/__agentproxy/events localhost:4711/__agentproxy/events; " +
-		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+		"base-uri 'none'; form-action 127.0.0.1:4711/__agentproxy/ localhost:4711/__agentproxy/; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 	if diff := cmp.Diff(want, w.Header().Get("Content-Security-Policy")); diff != "" {
 		t.Error(diff)
 	}
@@ -264,14 +265,95 @@ func TestTimeline(t *testing.T) {
 		x     int
 		parts int
 	}{{0, 590, 3}, {barTime, 580, 3}, {(bars - 1) * barTime, 0, 3}, {bars * barTime, 0, 0}} {
+		var parts []Part
 		line := drawTimeline(&b.bars, now.Add(test.after))
-		if len(line.Parts) != test.parts {
-			t.Errorf("after %s: %+v", test.after, line.Parts)
+		for _, bar := range line.Bars {
+			if parts = bar.Parts; bar.X != test.x || !strings.HasSuffix(bar.Title, ": 300 opened, 1 refused, 1 failed") {
+				t.Errorf("after %s: %+v", test.after, bar)
+			}
 		}
-		for _, part := range line.Parts {
-			if part.X != test.x || part.Y < 0 || part.Y+part.Height > plotHeight || part.Height < 2 && part.Y > 0 {
+		if len(parts) != test.parts || len(line.Axis) != axisTimes {
+			t.Errorf("after %s: %+v", test.after, line)
+		}
+		for _, part := range parts {
+			if part.Y < 0 || part.Y+part.Height > plotHeight || part.Height < 2 && part.Y > 0 {
 				t.Errorf("after %s: %+v", test.after, part)
 			}
+			if (part.Mark == "") != (part.Class == "opened") {
+				t.Errorf("%s has the mark %q", part.Class, part.Mark)
+			}
+		}
+	}
+}
+
+// The processes add up to the counts, whoever's process was not found.
+func TestNotAttributed(t *testing.T) {
+	b := NewStats()
+	for n := range 2 * keptNames {
+		b.Add(denial("a.example:443", fmt.Sprint("p", n)))
+	}
+	for range 5 {
+		b.Add(denial("a.example:443", ""))
+	}
+	if got := b.processes[notAttributed].refused; got != 5 {
+		t.Errorf("%d not attributed", got)
+	}
+}
+
+// A filter leaves what has its texts, and everything adds up to that.
+func TestFilter(t *testing.T) {
+	of := func(host, run, process string) Event {
+		e := denial(host, process)
+		e.Run = run
+		return e
+	}
+	p := testPage(of("a.example:443", "r1", "curl"), of("b.example:443", "r1", "git"), of("A2.example:443", "r2", "curl"))
+	p.Stats.Open(status.Entry{Host: "b.example:443", Run: "r1", Process: "git"})
+	for query, want := range map[string]string{
+		"":                          "A2.example:443 b.example:443 a.example:443",
+		"?host=A":                   "A2.example:443 b.example:443 a.example:443",
+		"?host=a2":                  "A2.example:443",
+		"?run=r1":                   "b.example:443 a.example:443",
+		"?run=r1&process=git":       "b.example:443",
+		"?process=no-such":          "",
+		"?host=&run=&process=curl":  "A2.example:443 a.example:443",
+		"?host=%22%3E%3Cscript%3E=": "",
+	} {
+		r := httptest.NewRequest("GET", status.Prefix+query, nil)
+		v := p.Stats.View(filterOf(r))
+		var got []string
+		for _, trouble := range v.Troubles {
+			got = append(got, trouble.Host)
+		}
+		if strings.Join(got, " ") != want || v.Counts[2].Value != int64(len(got)) || len(v.Tables[0].Rows) != len(got) {
+			t.Errorf("%s: %s, %+v", query, got, v.Counts)
+		}
+		if open := v.Counts[0].Value == 1; open != strings.Contains(want, "b.example") {
+			t.Errorf("%s: %+v", query, v.Counts)
+		}
+		w := httptest.NewRecorder()
+		p.Routes()[status.Prefix].ServeHTTP(w, r)
+		if body := w.Body.String(); strings.Contains(body, "show all") != filterOf(r).On() || strings.Contains(body, "\"><script>") {
+			t.Errorf("%s: the page is\n%s", query, body)
+		}
+	}
+}
+
+// What is said of the tunnel itself comes by the stream, too.
+func TestSetUpIsLive(t *testing.T) {
+	p := testPage()
+	first := p.Document()
+	runs := 2
+	p.Document = func() *status.Document {
+		doc := *first
+		doc.Runs = runs
+		return &doc
+	}
+	for _, runs = range []int{2, 3} {
+		var v View
+		p.describe(&v, p.Document())
+		if want := fmt.Sprintf("%d runs, 0 shells", runs); !slices.ContainsFunc(v.Setup, func(f Fact) bool { return f.Text == want }) {
+			t.Errorf("no %q in %+v", want, v.Setup)
 		}
 	}
 }

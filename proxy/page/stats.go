@@ -20,15 +20,20 @@ const (
 	barTime      = 10 * time.Second
 )
 
-// others is the name of what there was no more room for; no host has it, nor
-// has a process that is known.
-const others = "(others)"
+// Names that no host has, nor a process that is known: of what there was no more
+// room for, and of clients whose process was not found.
+const (
+	others        = "(others)"
+	notAttributed = "(not attributed)"
+)
 
 // Event is a decision, with what a person is told about it.
 type Event struct {
 	status.Entry
 	Detail string
 	Advice string
+
+	at time.Time // when it came, by the stats' clock
 }
 
 // Stats is what has happened since the tunnel started, for the page and the
@@ -86,25 +91,27 @@ func NewStats() *Stats {
 func (b *Stats) Add(e Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.now()
+	e.at = b.now()
 	e.Detail, e.Advice = status.ASCII(e.Detail, maxSentence), status.ASCII(e.Advice, maxSentence)
 	b.events = keep(b.events, e, keptEvents)
 	if e.Outcome != status.Opened && e.Outcome != status.Reported {
 		b.troubles = keep(b.troubles, e, keptTroubles)
 		b.kinds[e.Kind]++
 	}
-	b.total.add(e.Outcome, now)
-	count(b.hosts, e.Host, e.Outcome, now)
-	if e.Process != "" {
-		count(b.processes, e.Process, e.Outcome, now)
-	}
-	slot := now.UnixNano() / int64(barTime)
+	b.tally(e)
+	b.wake()
+}
+
+func (b *Stats) tally(e Event) {
+	b.total.add(e.Outcome, e.at)
+	count(b.hosts, e.Host, e.Outcome, e.at)
+	count(b.processes, cmp.Or(e.Process, notAttributed), e.Outcome, e.at)
+	slot := e.at.UnixNano() / int64(barTime)
 	at := &b.bars[slot%bars]
 	if at.slot != slot {
 		*at = bar{slot: slot}
 	}
-	at.add(e.Outcome, now)
-	b.wake()
+	at.add(e.Outcome, e.at)
 }
 
 // maxSentence is the longest detail or advice that is kept.
@@ -120,7 +127,7 @@ func keep(list []Event, e Event, most int) []Event {
 
 func count(names map[string]*counts, name string, o status.Outcome, at time.Time) {
 	t := names[name]
-	if t == nil && len(names) >= keptNames {
+	if t == nil && len(names) >= keptNames && name != notAttributed {
 		name = others
 		t = names[name]
 	}

@@ -12,10 +12,16 @@ import (
 // View is what the moving part of the page shows. The template draws it and,
 // from the event stream, the script; both only have to place texts.
 type View struct {
+	// Note says what a filter leaves.
+	Note     string    `json:"note"`
 	Counts   []Count   `json:"counts"`
 	Timeline Timeline  `json:"timeline"`
 	Troubles []Trouble `json:"troubles"`
 	Tables   []Table   `json:"tables"`
+	// Problem says why the policy in force is not what its files say, "" when it is.
+	Problem string `json:"problem"`
+	Policy  []Fact `json:"policy"`
+	Setup   []Fact `json:"setup"`
 }
 
 // Count is a number with its name.
@@ -39,6 +45,8 @@ type Trouble struct {
 	Next string `json:"next"`
 	// Line is what would allow it in the policy's file, "" where a rule says no.
 	Line string `json:"line"`
+	// Report is the command that writes down a refusal for an administrator.
+	Report string `json:"report"`
 }
 
 // Table is a table of texts.
@@ -46,10 +54,16 @@ type Table struct {
 	ID      string   `json:"id"`
 	Title   string   `json:"title"`
 	Empty   string   `json:"empty"`
-	Columns []string `json:"columns"`
+	Columns []Column `json:"columns"`
 	Rows    []Row    `json:"rows"`
 	// More says how many rows are not shown.
 	More string `json:"more"`
+}
+
+// Column is a table's column; Class says what kind of texts it has.
+type Column struct {
+	Name  string `json:"name"`
+	Class string `json:"class"`
 }
 
 // Row is a line of a table; Class marks an outcome.
@@ -63,11 +77,16 @@ const (
 	shownRows     = 25
 )
 
-// View draws the stats as of now.
-func (b *Stats) View() View {
+// View draws what a filter leaves of the stats as of now.
+func (b *Stats) View(f Filter) View {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	rows := shownRows
+	if f.On() {
+		b, rows = b.filtered(f), keptEvents
+	}
 	return View{
+		Note: f.note(),
 		Counts: []Count{
 			{"open", b.open, ""},
 			{"opened", b.total.opened, marked(b.total.opened, status.Opened)},
@@ -77,10 +96,10 @@ func (b *Stats) View() View {
 		Timeline: drawTimeline(&b.bars, b.now()),
 		Troubles: drawTroubles(b.troubles),
 		Tables: []Table{
-			liveTable(b.newest(), b.open),
-			eventTable(b.events),
-			countsTable("hosts", "Hosts", "Host", ranked(b.hosts)),
-			countsTable("processes", "Processes", "Process", ranked(b.processes)),
+			eventTable(b.events, rows),
+			liveTable(b.newest(), b.open, rows),
+			countsTable("hosts", "Hosts", "Host", ranked(b.hosts), rows),
+			countsTable("processes", "Processes", "Process", ranked(b.processes), rows),
 		},
 	}
 }
@@ -94,25 +113,30 @@ func marked(n int64, o status.Outcome) string {
 
 func clock(t time.Time) string { return t.Local().Format(time.TimeOnly) }
 
-// whose names a client: a process and its number.
+// whose names a client: a process with its number, and its run.
 func whose(e status.Entry) string {
-	if e.PID == 0 {
-		return ""
+	var words []string
+	if e.PID != 0 {
+		words = append(words, fmt.Sprintf("%s (%d)", e.Process, e.PID))
 	}
-	return fmt.Sprintf("%s (%d)", e.Process, e.PID)
+	if e.Run != "" {
+		words = append(words, "run "+e.Run)
+	}
+	return strings.Join(words, ", ")
 }
 
-func liveTable(list []status.Entry, open int64) Table {
-	t := Table{ID: "live", Title: "Open tunnels", Empty: "none", Columns: []string{"Since", "Host", "Process"}}
-	for _, e := range list[:min(len(list), shownRows)] {
+func liveTable(list []status.Entry, open int64, rows int) Table {
+	t := Table{ID: "live", Title: "Open tunnels", Empty: "none", Columns: []Column{{"Since", "time"}, {"Host", "name"}, {"Process", ""}}}
+	for _, e := range list[:min(len(list), rows)] {
 		t.Rows = append(t.Rows, Row{Cells: []string{clock(e.TS.Time), e.Host, whose(e)}})
 	}
 	return t.more(int(open))
 }
 
-func eventTable(list []Event) Table {
-	t := Table{ID: "events", Title: "As it happens", Empty: "nothing yet", Columns: []string{"Time", "Outcome", "Host", "Process", "Decided by"}}
-	for i := len(list) - 1; i >= max(0, len(list)-shownRows); i-- {
+func eventTable(list []Event, rows int) Table {
+	t := Table{ID: "events", Title: "As it happens", Empty: "nothing yet",
+		Columns: []Column{{"Time", "time"}, {"Outcome", "outcome"}, {"Host", "name"}, {"Process", ""}, {"Decided by", "by"}}}
+	for i := len(list) - 1; i >= max(0, len(list)-rows); i-- {
 		e := list[i]
 		what := string(e.Outcome)
 		if e.Kind != "" {
@@ -127,25 +151,26 @@ func eventTable(list []Event) Table {
 	return t.more(len(list))
 }
 
-func countsTable(id, title, column string, list []named) Table {
-	t := Table{ID: id, Title: title, Empty: "none yet", Columns: []string{column, "Opened", "Refused", "Failed", "Last"}}
-	for _, n := range list[:min(len(list), shownRows)] {
-		class := ""
-		switch {
-		case n.refused > 0:
-			class = string(status.Refused)
-		case n.failed > 0:
-			class = string(status.Failed)
-		}
-		number := func(n int64) string { return strconv.FormatInt(n, 10) }
-		t.Rows = append(t.Rows, Row{class, []string{n.name, number(n.opened), number(n.refused), number(n.failed), clock(n.last)}})
+func countsTable(id, title, column string, list []named, rows int) Table {
+	t := Table{ID: id, Title: title, Empty: "none yet",
+		Columns: []Column{{column, "name"}, {"Opened", "number"}, {"Refused", "number refusals"}, {"Failed", "number failures"}, {"Last", "number time"}}}
+	for _, n := range list[:min(len(list), rows)] {
+		t.Rows = append(t.Rows, Row{Cells: []string{n.name, number(n.opened), number(n.refused), number(n.failed), clock(n.last)}})
 	}
 	return t.more(len(list))
 }
 
+// number is a count, and nothing for none.
+func number(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatInt(n, 10)
+}
+
 func (t Table) more(all int) Table {
 	if n := all - len(t.Rows); n > 0 {
-		t.More = fmt.Sprintf("and %d more", n)
+		t.More = fmt.Sprintf("and %d more; a filter shows them", n)
 	}
 	return t
 }
@@ -169,7 +194,7 @@ func drawTroubles(list []Event) []Trouble {
 		seen[key] = len(drawn)
 		times = append(times, 1)
 		drawn = append(drawn, Trouble{Time: clock(e.TS.Time), Class: string(e.Outcome), Kind: string(e.Kind), Host: e.Host,
-			Whose: whose(e.Entry), Detail: e.Detail, Advice: e.Advice, Next: next(e.Host), Line: line(e.Entry)})
+			Whose: whose(e.Entry), Detail: e.Detail, Advice: e.Advice, Next: next(e.Host), Line: line(e.Entry), Report: reportOf(e.Outcome)})
 	}
 	for i, n := range times {
 		if n > 1 {
@@ -177,6 +202,13 @@ func drawTroubles(list []Event) []Trouble {
 		}
 	}
 	return drawn
+}
+
+func reportOf(o status.Outcome) string {
+	if o != status.Refused {
+		return ""
+	}
+	return "agentproxy report"
 }
 
 // line is an entry of policy.allow for what no rule names. A path is in its normal form

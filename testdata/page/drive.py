@@ -83,10 +83,11 @@ class Browser:
         if wide > width:
             raise SystemExit(f"FAILED: the page is {wide} wide in a window of {width}")
 
-    def shoot(self, directory, name):
+    def shoot(self, directory, name, whole=False):
         if directory:
             time.sleep(0.3)
-            picture = self.call("Page.captureScreenshot", format="png")["data"]
+            picture = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole,
+                                **({"clip": {**self.call("Page.getLayoutMetrics")["cssContentSize"], "scale": 1}} if whole else {}))["data"]
             with open(os.path.join(directory, name + ".png"), "wb") as f:
                 f.write(base64.b64decode(picture))
 
@@ -142,7 +143,7 @@ def drive(browser, tunnel, page, shots):
     browser.window(900, 960, dark=False)
     browser.call("Page.navigate", url=page)
     browser.until("idle: the page is live", "document.getElementById('state')?.textContent === 'up, live'")
-    browser.until("idle: nothing has failed", troubles + " === 'none'")
+    browser.until("idle: what is empty is folded to a line", "[...document.querySelectorAll('section.empty')].length === 6 && [...document.querySelectorAll('section.empty')].every((s) => s.offsetHeight < 50)")
     browser.shoot(shots, "idle")
 
     # The browser stays on the page: what follows can only come by the event stream.
@@ -150,6 +151,9 @@ def drive(browser, tunnel, page, shots):
     tunnel.ask("evil.example:443", 403)
     browser.until("a denial appears live", troubles + "?.includes('agentproxy why evil.example')")
     browser.until("it can be copied", "document.querySelector('#troubles [data-copy]').dataset.copy === 'agentproxy why evil.example'")
+    browser.until("the report has a button", "[...document.querySelectorAll('#troubles [data-copy]')].some((b) => b.dataset.copy === 'agentproxy report')")
+    browser.until("the sentence comes first", "document.querySelector('#troubles .head').innerText.includes('is denied by the rule')")
+    browser.until("the tab tells", "document.title.startsWith('1 refused, ')")
 
     tunnels = [tunnel.connect("git.test:443")[0] for _ in range(40)]
     for n in range(12):
@@ -159,7 +163,25 @@ def drive(browser, tunnel, page, shots):
     browser.until("a burst: and refusals", "document.querySelector('#counts .refused dd').textContent === '13'")
     browser.until("the client is named", "document.getElementById('processes').innerText.includes('python3')")
     browser.until("the timeline has its parts", "document.querySelectorAll('#timeline rect.opened').length && document.querySelectorAll('#timeline rect.refused').length")
+    browser.until("refusals and failures have shapes of their own", "document.querySelectorAll('#timeline rect.refused + path').length && document.querySelectorAll('#timeline rect.failed + path').length")
+    browser.until("a bar says what it is", "document.querySelector('#timeline g title').textContent.includes(' refused, ')")
+    browser.until("times stand below", "document.querySelectorAll('#timeline-axis li').length === 5")
+    browser.until("the processes add up", """[...document.querySelectorAll('#processes tbody tr')].flatMap((r) => [...r.querySelectorAll('td.number:not(.time)')]).reduce((n, c) => n + Number(c.innerText), 0)
+        === [...document.querySelectorAll('#counts dd')].slice(1).reduce((n, c) => n + Number(c.innerText), 0)""")
+    browser.until("numbers stand right", "getComputedStyle(document.querySelector('#hosts td.number')).textAlign === 'right'")
     browser.shoot(shots, "burst")
+    for width in (360, 600, 1100, 1920):
+        for dark in (False, True):
+            browser.window(width, 1200, dark)
+            columns = browser.evaluate("getComputedStyle(document.querySelector('main')).gridTemplateColumns.split(' ').filter((c) => c !== 'none').length")
+            if (columns == 2) != (width >= 1100):
+                raise SystemExit(f"FAILED: {columns} columns in a window of {width}")
+            cards = browser.evaluate("getComputedStyle(document.querySelector('#hosts tbody tr')).display") == "flex"
+            if cards != (width < 600):
+                raise SystemExit(f"FAILED: cards in a window of {width}: {cards}")
+            browser.shoot(shots, f"{width}-{'dark' if dark else 'light'}", whole=True)
+    print("ok: cards below 600 pixels, two columns from 1,100")
+    browser.window(900, 960, dark=False)
     for t in tunnels[3:]:
         t.close()
     browser.until("closed tunnels go", "document.querySelector('#counts dd').textContent === '3'")
@@ -177,6 +199,16 @@ def drive(browser, tunnel, page, shots):
     browser.until("dark and narrow", "getComputedStyle(document.body).backgroundColor === 'rgb(20, 23, 27)'")
     browser.shoot(shots, "narrow")
 
+    # The filter is a form: the browser's own submission, and the stream that follows it.
+    browser.evaluate("document.querySelector('[name=host]').value = 'beacon1'; document.querySelector('#filter button').click()")
+    browser.until("a filter leaves its own", "location.search.startsWith('?host=beacon1') && document.getElementById('state')?.textContent === 'up, live' && document.querySelector('#counts .refused dd')?.textContent === '4'")
+    tunnel.ask("beacon1.tracker.example:443", 403)
+    tunnel.ask("beacon2.tracker.example:443", 403)
+    browser.until("and goes on live", "document.querySelector('#counts .refused dd').textContent === '5'")
+    browser.shoot(shots, "filter")
+    browser.evaluate("document.querySelector('#filter a').click()")
+    browser.until("it is taken off", "!location.search && document.getElementById('state')?.textContent === 'up, live'")
+
     found = list(browser.complaints())
     if found:
         raise SystemExit("FAILED: the browser complains: " + "\n".join(found))
@@ -188,7 +220,7 @@ def drive(browser, tunnel, page, shots):
     browser.call("Emulation.setScriptExecutionDisabled", value=True)
     browser.call("Page.reload")
     browser.until("without scripts the server's drawing is there", troubles + "?.includes('agentproxy why evil.example')")
-    browser.until("and no dead button", "[...document.querySelectorAll('button')].every((b) => b.hidden)")
+    browser.until("and no dead button", "[...document.querySelectorAll('button[data-copy]')].every((b) => b.hidden)")
 
 
 if __name__ == "__main__":
