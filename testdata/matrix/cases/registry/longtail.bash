@@ -1,4 +1,5 @@
 # Clients that read no proxy variable or no setting of roots, with their environment cleared and with it, captured and not
+# "LONGTAIL=all testdata/matrix/run longtail" runs all of them as everybody, which takes twice as long.
 # needs: curl wget wget2 lftp aria2c lynx elinks links w3m axel ncat openssl socat gnutls-cli nghttp git svn hg busybox gcc g++ go cargo nim
 # needs: python3 pip ruby php perl java javac node npm escript lua5.4 tclsh guile swipl Rscript sudo su runuser setpriv start-stop-daemon make
 # needs: deb:libssl-dev deb:libgnutls28-dev deb:libmbedtls-dev deb:libwolfssl-dev deb:libcurl4-openssl-dev deb:libcpp-httplib-dev
@@ -134,6 +135,9 @@ bound own auto 'works|honest' 100
 
 some=(c-openssl-static c-gnutls curl-noproxy git-gnutls go-tls go-resolver rust-native-certs py-aiohttp ruby-openssl php-stream perl-socket
 	java-socket node-roots erlang-ssl lua-https tcl-http by-env-i by-xargs by-six-variables)
+if [[ ${LONGTAIL-} == all ]]; then
+	mapfile -t some < <(printf '%s\n' "${names[@]}" | grep -vxFf <(printf %s "$for_root"))
+fi
 
 # settled WHO: the same clients as somebody for whom the system makes networks in another way, or makes none.
 settled() {
