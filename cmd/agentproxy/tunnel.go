@@ -287,7 +287,11 @@ func policyRow(l status.PolicyLayer) string {
 		text += ", only reported"
 	}
 	if l.Path != "" {
-		text += " (" + l.Path + ")"
+		text += " (" + l.Path
+		if l.Fetched != nil {
+			text += ", " + fetched(*l.Fetched)
+		}
+		text += ")"
 	}
 	return text
 }

@@ -33,8 +33,12 @@ const probeTimeout = 6 * time.Second
 // it. The caller closes the connection. (net/http's client would do as much
 // with a millisecond more of start-up on the path of every exec.)
 func (t *Tunnel) call(ctx context.Context, method, path string) (*http.Response, net.Conn, error) {
+	return t.callWithin(ctx, callTimeout, method, path)
+}
+
+func (t *Tunnel) callWithin(ctx context.Context, timeout time.Duration, method, path string) (*http.Response, net.Conn, error) {
 	var dialer net.Dialer
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	address := fmt.Sprintf("127.0.0.1:%d", t.Record.Port)
 	conn, err := dialer.DialContext(ctx, "tcp4", address)
@@ -96,7 +100,7 @@ func (t *Tunnel) Stop(ctx context.Context) error {
 // Reload has the tunnel read its policy again.
 func (t *Tunnel) Reload(ctx context.Context) (contract.Reloaded, error) {
 	var answer contract.Reloaded
-	res, conn, err := t.call(ctx, http.MethodPost, contract.ReloadPath)
+	res, conn, err := t.callWithin(ctx, callTimeout+contract.FetchLimit, http.MethodPost, contract.ReloadPath)
 	if err != nil {
 		return answer, err
 	}

@@ -43,6 +43,9 @@ type Config struct {
 	// Organisation are the rules that hold for everybody on this machine, and those that
 	// Policy.Organisation names.
 	Organisation []Project `toml:"-" json:",omitempty"`
+	// Published are those that Policy.Organisation names by a URL, nil when it does not.
+	// They are no part of what a tunnel is found by: it keeps them up to date itself.
+	Published *Published `toml:"-" json:"-"`
 	// Project are the rules of the project that the working directory is in, nil when it
 	// has none; Run those of one run.
 	Project *Project `toml:"-" json:",omitempty"`
@@ -109,9 +112,11 @@ type Policy struct {
 	Deny        []string `toml:"deny"`
 	Passthrough []string `toml:"passthrough"`
 	Private     []string `toml:"private"`
-	// Organisation is a file with rules that nothing here widens; relative to the
-	// configuration file.
-	Organisation string `toml:"organisation"`
+	// Organisation is a file with rules that nothing here widens, relative to the
+	// configuration file, or an https URL. There OrganisationKey must have signed them:
+	// an Ed25519 public key, in base64.
+	Organisation    string `toml:"organisation"`
+	OrganisationKey string `toml:"organisation_key" json:",omitempty"`
 	// Mode "report" lets pass what the rules refuse and records it; "" and "enforce"
 	// refuse it.
 	Mode string `toml:"mode"`
@@ -185,7 +190,7 @@ func Load(path string, getenv func(string) string, workingDir string) (*Config, 
 	}
 	source.Path = c.Path
 	c.Source = source
-	if err := c.complete(getenv, workingDir); err != nil {
+	if err := c.complete(getenv, workingDir, ""); err != nil {
 		return nil, err
 	}
 	for _, o := range c.Organisation {
@@ -195,15 +200,26 @@ func Load(path string, getenv func(string) string, workingDir string) (*Config, 
 	return c, nil
 }
 
-// complete adds the project's rules and resolves groups.
-func (c *Config) complete(getenv func(string) string, workingDir string) (err error) {
+// complete adds the organisation's and the project's rules and resolves groups. state
+// is the state directory, "" for whichever there are.
+func (c *Config) complete(getenv func(string) string, workingDir, state string) (err error) {
 	if err := c.addOrganisation(); err != nil {
 		return err
 	}
 	if c.Project, err = findProject(getenv, workingDir); err != nil {
 		return err
 	}
-	c.expandGroups(getenv, workingDir)
+	m := machine{getenv: getenv, dir: workingDir, root: "/"}
+	c.expandGroups(m)
+	if isURL(c.Policy.Organisation) {
+		dirs := []string{state}
+		if state == "" {
+			if dirs, _, err = rundir.Usable(getenv); err != nil {
+				return err
+			}
+		}
+		c.addPublished(m, dirs)
+	}
 	_, err = policy.New(c.rules())
 	return err
 }
@@ -299,6 +315,9 @@ func Parse(path string, raw []byte) (*Config, error) {
 	if err := c.resolve(); err != nil {
 		return nil, blamed(path, raw, err)
 	}
+	if err := c.Policy.checkPinned(); err != nil {
+		return nil, &Problem{File: path, Message: err.Error()}
+	}
 	return c, nil
 }
 
@@ -354,6 +373,9 @@ func (c *Config) resolve() error {
 	if _, err := c.Isolate.Ports(); err != nil {
 		return err
 	}
+	if err := c.Policy.checkOrganisation(); err != nil {
+		return err
+	}
 	checked, err := Layer{Default: c.Policy.Default, Allow: c.Policy.Allow, Deny: c.Policy.Deny}.withoutGroups()
 	if err != nil {
 		return err
@@ -371,8 +393,8 @@ func (c *Config) resolve() error {
 func (c *Config) rules() policy.Rules {
 	p := c.Policy
 	r := policy.Rules{Default: p.Default, Allow: p.Allow, Deny: p.Deny, Passthrough: p.Passthrough, Private: p.Private, Report: p.Reports()}
-	for _, o := range c.Organisation {
-		layer := o.Policy.layer("organisation", false)
+	for _, o := range c.organisations() {
+		layer := o.layer("organisation", false)
 		layer.Fixed = true
 		r.Layers = append(r.Layers, layer)
 	}
@@ -383,6 +405,16 @@ func (c *Config) rules() policy.Rules {
 		r.Layers = append(r.Layers, c.Run.layer("run", true))
 	}
 	return r
+}
+
+func (c *Config) organisations() (list []Layer) {
+	for _, o := range c.Organisation {
+		list = append(list, o.Policy)
+	}
+	if c.Published != nil {
+		list = append(list, c.Published.Policy)
+	}
+	return list
 }
 
 // Rules returns the policy in the form that policy.New takes, with what the

@@ -54,6 +54,10 @@ const Stopped = "stopped"
 // come to its end.
 const DrainLimit = 5 * time.Second
 
+// FetchLimit is how long fetching the organisation's policy may take. A tunnel's start
+// and ReloadPath wait for it.
+const FetchLimit = 4 * time.Second
+
 // How a daemon is spawned: the hidden command, and the descriptor on which it
 // says that it is ready, or why it is not.
 const (

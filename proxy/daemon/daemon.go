@@ -97,6 +97,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	go d.watchIdle(ctx)
 	go d.watchPolicy(ctx)
+	go d.watchPublished(ctx)
 	readme := make(chan struct{})
 	go func() {
 		defer close(readme)
@@ -147,6 +148,7 @@ type daemon struct {
 	javaStore string
 	egress    *egress.Egress // nil with an upstream
 	live      live
+	published published
 	canary    *canary.Canary
 	front     *front.Front
 	listener  net.Listener
@@ -165,7 +167,11 @@ type daemon struct {
 func (d *daemon) setUp() error {
 	o := d.options
 	d.started = status.Now()
-	d.live.source = o.Source
+	if o.Source != nil {
+		source := *o.Source
+		source.State = o.Dir
+		d.live.source = &source
+	}
 	d.live.now.Store(o.Config)
 	var err error
 	if d.ca, err = ca.Open(o.Dir); err != nil {
@@ -207,11 +213,10 @@ func (d *daemon) setUp() error {
 func (d *daemon) chooseTunnel(roots *x509.CertPool, port int) (proxy.TunnelFunc, string, error) {
 	cfg := d.options.Config
 	if cfg.Egress.Upstream == "" {
-		p, err := policy.New(cfg.Rules())
+		p, err := d.firstPolicy(d.throughOwnEgress(roots), roots)
 		if err != nil {
 			return nil, "", err
 		}
-		d.live.decide.Store(p)
 		d.egress = egress.New(egress.Config{Policy: p, CA: d.ca, Roots: roots, ConnectTo: cfg.Egress.ConnectTo})
 		return d.egress.Tunnel, "", nil
 	}
@@ -225,11 +230,9 @@ func (d *daemon) chooseTunnel(roots *x509.CertPool, port int) (proxy.TunnelFunc,
 	}
 	tunnel := (&front.Upstream{URL: u, Name: name, Roots: roots}).Tunnel
 	if d.options.Gate {
-		p, err := policy.New(cfg.Rules())
-		if err != nil {
+		if _, err := d.firstPolicy(tunnel, roots); err != nil {
 			return nil, "", err
 		}
-		d.live.decide.Store(p)
 		tunnel = d.gated(tunnel)
 	}
 	return tunnel, name, nil
@@ -352,6 +355,7 @@ func (d *daemon) document() *status.Document {
 		doc.ToolTrustFailureCodes = []string{"java_truststore_not_written"}
 	}
 	d.addStores(doc)
+	d.addPublished(doc)
 	if d.hasReadme.Load() {
 		doc.ReadmePath = filepath.Join(o.Dir, readmeFile)
 	}
