@@ -286,6 +286,9 @@ func policyRow(l status.PolicyLayer) string {
 	if l.Mode == config.ModeReport {
 		text += ", only reported"
 	}
+	if l.Mode == config.ModeAsk {
+		text += ", asks where somebody listens"
+	}
 	if l.Path != "" {
 		text += " (" + l.Path
 		if l.Fetched != nil {

@@ -118,8 +118,9 @@ type Policy struct {
 	Organisation    string `toml:"organisation"`
 	OrganisationKey string `toml:"organisation_key" json:",omitempty"`
 	// Mode "report" lets pass what the rules refuse and records it; "" and "enforce"
-	// refuse it.
-	Mode string `toml:"mode"`
+	// refuse it; "ask" does so when nobody lets it pass within AskTimeout.
+	Mode       string `toml:"mode"`
+	AskTimeout string `toml:"ask_timeout" json:",omitempty"`
 	// Empty are the groups that stand for no host on this machine.
 	Empty []string `toml:"-" json:"-"`
 }
@@ -128,7 +129,35 @@ type Policy struct {
 const (
 	ModeEnforce = "enforce"
 	ModeReport  = "report"
+	ModeAsk     = "ask"
 )
+
+// defaultAskTimeout is how long a question waits when the configuration does not say.
+const defaultAskTimeout = 30 * time.Second
+
+// Asks is how long what is refused waits for somebody to let it pass; 0 where nobody
+// is asked.
+func (p Policy) Asks() time.Duration {
+	if p.Mode != ModeAsk {
+		return 0
+	}
+	if p.AskTimeout == "" {
+		return defaultAskTimeout
+	}
+	d, _ := time.ParseDuration(p.AskTimeout) // checked when it was read
+	return d
+}
+
+func (p Policy) checkMode() error {
+	modes := []string{ModeEnforce, ModeReport, ModeAsk}
+	if p.Mode != "" && !slices.Contains(modes, p.Mode) {
+		return fmt.Errorf("policy.mode: %q is none of %s", p.Mode, strings.Join(modes, ", "))
+	}
+	if d, err := time.ParseDuration(p.AskTimeout); p.AskTimeout != "" && (err != nil || d <= 0) {
+		return fmt.Errorf(`policy.ask_timeout: %q is not a duration such as "30s"`, p.AskTimeout)
+	}
+	return nil
+}
 
 // Reports is true when refusals are recorded only.
 func (p Policy) Reports() bool { return p.Mode == ModeReport }
@@ -380,8 +409,8 @@ func (c *Config) resolve() error {
 	if err != nil {
 		return err
 	}
-	if !slices.Contains([]string{"", ModeEnforce, ModeReport}, c.Policy.Mode) {
-		return fmt.Errorf("policy.mode: %q is neither %s nor %s", c.Policy.Mode, ModeEnforce, ModeReport)
+	if err := c.Policy.checkMode(); err != nil {
+		return err
 	}
 	own := c.Policy
 	own.Allow, own.Deny = checked.Allow, checked.Deny

@@ -69,7 +69,7 @@ func Run(ctx context.Context, o Options) error {
 	// the time. The pages are never touched and so take no memory.
 	floor := make([]byte, 16<<20)
 	defer runtime.KeepAlive(floor)
-	d := &daemon{options: o, stop: cancel, runs: newRuns(), stats: page.NewStats(), strangers: strangers{ended: ctx.Done()}}
+	d := &daemon{options: o, stop: cancel, runs: newRuns(), stats: page.NewStats(), strangers: strangers{ended: ctx.Done()}, asks: newAsks(o.Dir, ctx.Done())}
 	if err := d.setUp(); err != nil {
 		return err
 	}
@@ -149,6 +149,7 @@ type daemon struct {
 	egress    *egress.Egress // nil with an upstream
 	live      live
 	published published
+	asks      asks
 	canary    *canary.Canary
 	front     *front.Front
 	listener  net.Listener
@@ -199,7 +200,7 @@ func (d *daemon) setUp() error {
 	d.canary = canary.New(d.ca)
 	tunnel = d.whileValid(d.canary.Tunnel(tunnel))
 	d.record = &rundir.Record{Key: o.Key, Settings: o.Settings, ConfigPath: o.Config.Path, PID: os.Getpid(), Port: port, Secret: rand.Text(), Version: o.Version, Upstream: upstream, Inherited: o.Inherited.Upstream != "", CAs: o.Config.Egress.ExtraRoots, Started: d.started}
-	d.front = &front.Front{Tunnel: tunnel, Routes: d.routes(tunnel, roots), Report: d.report, Opened: d.opened, Fault: d.fault, Authorize: o.Authorize}
+	d.front = &front.Front{Tunnel: tunnel, Routes: d.routes(tunnel, roots), Report: d.report, Opened: d.opened, Ask: d.askForTunnel, Fault: d.fault, Authorize: o.Authorize}
 	if o.Authorize == nil {
 		d.front.Admit = d.admit
 	}
@@ -217,7 +218,7 @@ func (d *daemon) chooseTunnel(roots *x509.CertPool, port int) (proxy.TunnelFunc,
 		if err != nil {
 			return nil, "", err
 		}
-		d.egress = egress.New(egress.Config{Policy: p, CA: d.ca, Roots: roots, ConnectTo: cfg.Egress.ConnectTo})
+		d.egress = egress.New(egress.Config{Policy: p, CA: d.ca, Roots: roots, ConnectTo: cfg.Egress.ConnectTo, Ask: d.askForRequest})
 		return d.egress.Tunnel, "", nil
 	}
 	u, err := config.ParseUpstream(cfg.Egress.Upstream)
@@ -261,7 +262,7 @@ func (d *daemon) gated(onward proxy.TunnelFunc) proxy.TunnelFunc {
 			if requests := rules.Requests(t); d.Allowed && requests != nil {
 				d = requests.Unreadable(errors.New("the tunnel of the run around this one decrypts it"))
 			}
-			if !rules.Lets(d) {
+			if !rules.Lets(d) && !(policy.Granted(ctx) && rules.MayAllow(t)) {
 				return nil, d.Failure(t)
 			}
 		}
@@ -302,6 +303,7 @@ func (d *daemon) routes(tunnel proxy.TunnelFunc, roots *x509.CertPool) *front.Ro
 			contract.StopPath:      d.authorized(d.serveStop),
 			contract.ReloadPath:    d.authorized(d.serveReload),
 			contract.TrialPath:     d.authorized(d.serveCanary),
+			contract.AskPath:       d.authorized(d.serveAsk),
 			contract.InheritedPath: d.authorized(d.serveInherited),
 		},
 		Pages: d.pages(),
