@@ -68,6 +68,7 @@ func commands() []*command {
 		logCommand(),
 		whyCommand(),
 		policyCommand(),
+		askCommand(),
 		explainCommand(),
 		reportCommand(),
 		guideCommand(),

@@ -56,6 +56,7 @@ command cannot be executed, 127 when it is not found.`,
 			flags.StringArrayVar(&f.allow, "allow", nil, "let this run also reach a `HOST`, or make requests as in policy.allow; never past a deny; may be repeated")
 			flags.StringArrayVar(&f.deny, "deny", nil, "keep this run from a `HOST`, or from requests as in policy.deny; may be repeated")
 			flags.BoolVar(&f.reportOnly, "report-only", false, "let pass what the policy refuses, record it and name it at the end")
+			flags.BoolVar(&f.noAsk, "no-ask", false, "refuse at once what the policy refuses, although somebody may be asked")
 			flags.BoolVar(&f.noPreload, "no-preload", false, "load no hook into Node, Python, Ruby or PHP")
 			flags.BoolVar(&f.pty, "pty", false, "give any command a pseudo terminal, not only tools with a profile")
 			flags.BoolVar(&f.noPty, "no-pty", false, "leave the terminal to the command, and do not read what it prints there")
@@ -74,7 +75,7 @@ type execFlags struct {
 	retry, verdictFile, capture                                    string
 	publish                                                        []uint
 	allow, deny                                                    []string
-	reportOnly                                                     bool
+	reportOnly, noAsk                                              bool
 }
 
 func (f *execFlags) check(argv []string) error {
@@ -113,6 +114,7 @@ func runExec(ctx context.Context, proc *process, f execFlags, argv []string) err
 			return hint(err, "agentproxy exec --allow api.example -- %s", argv[0])
 		}
 	}
+	options.NoAsk = f.noAsk || unattended(proc)
 	o := f.session(proc, options, argv)
 	if f.dryRun || f.noWatch {
 		return f.unwatched(ctx, proc, o)
@@ -126,6 +128,11 @@ func runExec(ctx context.Context, proc *process, f execFlags, argv []string) err
 	}
 	child.Exit(result)
 	return nil
+}
+
+// unattended reports whether a CI system runs us, by the variable that all of them set.
+func unattended(proc *process) bool {
+	return !slices.Contains([]string{"", "0", "false"}, strings.ToLower(proc.Getenv("CI")))
 }
 
 // forgetVerdict empties the file of the verdict before anything can fail: an earlier

@@ -63,7 +63,7 @@ var layers = map[string][]string{
 	"proxy/capture":         {"proxy/capture/sockets", "proxy/peer", "proxy/policy"},
 	"proxy/capture/sockets": {},
 	"proxy/canary":          {"proxy", "proxy/ca", "proxy/contract", "proxy/egress"},
-	"proxy/daemon":          {"proxy/capture", "proxy/capture/sockets", "proxy/atomicfile", "proxy", "proxy/audit", "proxy/ca", "proxy/canary", "proxy/config", "proxy/contract", "proxy/egress", "proxy/front", "proxy/guard", "proxy/page", "proxy/peer", "proxy/policy", "proxy/rundir", "proxy/status", "proxy/trust"},
+	"proxy/daemon":          {"proxy/capture", "proxy/capture/sockets", "proxy/atomicfile", "proxy", "proxy/audit", "proxy/ca", "proxy/canary", "proxy/config", "proxy/contract", "proxy/egress", "proxy/front", "proxy/guard", "proxy/idle", "proxy/page", "proxy/peer", "proxy/policy", "proxy/rundir", "proxy/status", "proxy/trust"},
 	"proxy/attach":          {"proxy/capture/sockets", "proxy/atomicfile", "proxy/ca", "proxy/config", "proxy/contract", "proxy/peer", "proxy/policy", "proxy/rundir", "proxy/status"},
 	"proxy/proxytest":       {"proxy/..."},
 	"proxy/proxytest/tcp":   {},

@@ -160,6 +160,9 @@ func diffPolicy(ctx context.Context, proc *process, f learnFlags, argv []string)
 	if err != nil {
 		return err
 	}
+	if err := unfetched(c); err != nil {
+		return err
+	}
 	p, err := policy.New(c.Rules())
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/config"
@@ -142,9 +143,11 @@ func policyReloadCommand() *command {
 
 // shownLayer is a layer of the policy in force.
 type shownLayer struct {
-	// Name is "user", "organisation" or "project"; Path its file.
+	// Name is "user", "organisation" or "project"; Path its file or URL.
 	Name string `json:"name"`
 	Path string `json:"path,omitempty"`
+	// Fetched is when what lies at the URL was known to be this, nil where it never was.
+	Fetched *status.Time `json:"fetched,omitempty"`
 	// Trusted is false for a file that only narrows.
 	Trusted     bool     `json:"trusted"`
 	Default     string   `json:"default"`
@@ -152,6 +155,8 @@ type shownLayer struct {
 	Allow       []string `json:"allow"`
 	Passthrough []string `json:"passthrough,omitempty"`
 	Private     []string `json:"private,omitempty"`
+
+	text func() ([]byte, error)
 }
 
 // layersOf are the layers of a configuration, the user's first.
@@ -168,9 +173,22 @@ func layersOf(c *config.Config) []shownLayer {
 	for _, o := range c.Organisation {
 		layers = append(layers, shownLayer{Name: "organisation", Path: o.Path, Default: or(o.Policy.Default, "allow"), Deny: list(o.Policy.Deny), Allow: list(o.Policy.Allow)})
 	}
+	if o := c.Published; o != nil {
+		l := shownLayer{Name: "organisation", Path: o.URL, Default: or(o.Policy.Default, "allow"), Deny: list(o.Policy.Deny), Allow: list(o.Policy.Allow)}
+		if !o.Fetched.IsZero() {
+			l.Fetched = &status.Time{Time: o.Fetched}
+		}
+		l.text = func() ([]byte, error) { return o.Text, nil }
+		layers = append(layers, l)
+	}
 	if p := c.Project; p != nil {
 		layers = append(layers, shownLayer{Name: "project", Path: p.Path, Trusted: p.Trusted, Default: or(p.Policy.Default, "allow"),
 			Deny: list(p.Policy.Deny), Allow: list(p.Policy.Allow)})
+	}
+	for i, l := range layers {
+		if l.text == nil {
+			layers[i].text = func() ([]byte, error) { return os.ReadFile(l.Path) }
+		}
 	}
 	return layers
 }
@@ -192,7 +210,7 @@ func standsAt(c *config.Config, rule string) string {
 		}
 	}
 	for _, l := range layersOf(c) {
-		raw, err := os.ReadFile(l.Path)
+		raw, err := l.text()
 		if l.Name != layer || err != nil {
 			continue
 		}
@@ -240,6 +258,9 @@ func printLayer(w io.Writer, l shownLayer) {
 	if from == "" {
 		from = "no file"
 	}
+	if l.Fetched != nil {
+		from += ", " + fetched(*l.Fetched)
+	}
 	fmt.Fprintf(w, "%s: %s\n  default = %q\n", l.Name, from, l.Default)
 	for _, list := range []struct {
 		name    string
@@ -251,11 +272,30 @@ func printLayer(w io.Writer, l shownLayer) {
 	}
 }
 
+// unfetched is the error for a decision that cannot be told without the organisation's
+// policy.
+func unfetched(c *config.Config) error {
+	if err := c.Unfetched(); err != nil {
+		return hint(err, "agentproxy up")
+	}
+	return nil
+}
+
+// fetched says when and how long ago.
+func fetched(at status.Time) string {
+	return fmt.Sprintf("fetched %s, %s ago", at.Local().Format(time.DateTime), time.Since(at.Time).Round(time.Second))
+}
+
 // remarks are what is right and yet may not be what is meant.
 func remarks(c *config.Config) []string {
 	list := []string{}
 	if c.Egress.Upstream != "" {
 		list = append(list, "egress.upstream is set: that egress decides, and this policy has no say")
+	}
+	if err := c.Unfetched(); err != nil {
+		list = append(list, err.Error()+"; a tunnel does so when it starts: agentproxy up")
+	} else if o := c.Published; o != nil && o.Problem != "" {
+		list = append(list, "your organisation's policy is the copy that there is: "+o.Problem)
 	}
 	for _, name := range c.Policy.Empty {
 		list = append(list, fmt.Sprintf("@%s stands for no host here: its tool is configured for none that we can read", name))

@@ -140,7 +140,7 @@ func stopAll(getenv func(string) string) {
 
 // origin NAME… serves https://NAME/ on loopback and writes config.toml, which
 // maps the names there and trusts their root. /fail answers with 403, /slow over a
-// second and a half.
+// second and a half, and /published has the files of that directory.
 func cmdOrigin(ts *testscript.TestScript, _ bool, names []string) {
 	t := scriptT{ts}
 	root := proxytest.NewCA(t, "script root")
@@ -149,6 +149,7 @@ func cmdOrigin(ts *testscript.TestScript, _ bool, names []string) {
 	mux.HandleFunc("/fail", func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the origin's own words", http.StatusForbidden)
 	})
+	mux.Handle("/published/", http.FileServer(http.Dir(ts.MkAbs("."))))
 	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
 		for i := range 30 {
 			fmt.Fprintf(w, "part %d\n", i)

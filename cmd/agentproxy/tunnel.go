@@ -285,8 +285,15 @@ func policyRow(l status.PolicyLayer) string {
 	if l.Mode == config.ModeReport {
 		text += ", only reported"
 	}
+	if l.Mode == config.ModeAsk {
+		text += ", asks where somebody listens"
+	}
 	if l.Path != "" {
-		text += " (" + l.Path + ")"
+		text += " (" + l.Path
+		if l.Fetched != nil {
+			text += ", " + fetched(*l.Fetched)
+		}
+		text += ")"
 	}
 	return text
 }

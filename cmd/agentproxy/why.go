@@ -149,6 +149,9 @@ func (r *reason) decide(o contract.Start, q question) error {
 		r.Decision, r.Upstream = "upstream", config.Redact(u)
 		return nil
 	}
+	if err := unfetched(cfg); err != nil {
+		return err
+	}
 	p, err := policy.New(cfg.Rules())
 	if err != nil {
 		return err

@@ -23,6 +23,8 @@ type Options struct {
 	Getenv func(string) string
 	// Version is the build; a tunnel of another build is not used.
 	Version string
+	// NoAsk has what the policy refuses the run refused at once, whoever may be asked.
+	NoAsk bool
 	// Port is preferred when a tunnel is started; 0 means any.
 	Port int
 	// Progress is told, once, when starting takes more than a second.

@@ -28,13 +28,20 @@ const callTimeout = 2 * time.Second
 // probeTimeout is longer than the front takes to answer, whatever happens.
 const probeTimeout = 6 * time.Second
 
+// ErrForbidden is returned when a tunnel does not let this process do what it asks for.
+var ErrForbidden = errors.New("the tunnel refuses")
+
 // call makes one request to the daemon. Each side proves that it has read the
 // record, so a process that took over a dead daemon's port is not mistaken for
 // it. The caller closes the connection. (net/http's client would do as much
 // with a millisecond more of start-up on the path of every exec.)
 func (t *Tunnel) call(ctx context.Context, method, path string) (*http.Response, net.Conn, error) {
+	return t.callWithin(ctx, callTimeout, method, path)
+}
+
+func (t *Tunnel) callWithin(ctx context.Context, timeout time.Duration, method, path string) (*http.Response, net.Conn, error) {
 	var dialer net.Dialer
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	address := fmt.Sprintf("127.0.0.1:%d", t.Record.Port)
 	conn, err := dialer.DialContext(ctx, "tcp4", address)
@@ -56,7 +63,11 @@ func (t *Tunnel) call(ctx context.Context, method, path string) (*http.Response,
 		return nil, nil, fmt.Errorf("what listens on port %d is not the tunnel of the record", t.Record.Port)
 	}
 	if res.StatusCode >= 300 {
-		conn.Close()
+		defer conn.Close()
+		if res.StatusCode == http.StatusForbidden {
+			why, _ := io.ReadAll(io.LimitReader(res.Body, 200)) // without it the refusal is one all the same
+			return nil, nil, fmt.Errorf("%w: %s", ErrForbidden, strings.TrimSpace(strings.TrimPrefix(string(why), "agentproxy: ")))
+		}
 		return nil, nil, fmt.Errorf("the tunnel answered %s", res.Status)
 	}
 	conn.SetDeadline(time.Time{})
@@ -96,7 +107,7 @@ func (t *Tunnel) Stop(ctx context.Context) error {
 // Reload has the tunnel read its policy again.
 func (t *Tunnel) Reload(ctx context.Context) (contract.Reloaded, error) {
 	var answer contract.Reloaded
-	res, conn, err := t.call(ctx, http.MethodPost, contract.ReloadPath)
+	res, conn, err := t.callWithin(ctx, callTimeout+contract.FetchLimit, http.MethodPost, contract.ReloadPath)
 	if err != nil {
 		return answer, err
 	}
@@ -164,7 +175,7 @@ func Acquire(ctx context.Context, o Options, id string) (*Tunnel, *Run, error) {
 		return nil, nil, err
 	}
 	enter := func(t *Tunnel) (*Run, error) {
-		res, conn, err := t.attach(ctx, id)
+		res, conn, err := t.attach(ctx, id, o.NoAsk)
 		if err != nil {
 			return nil, fmt.Errorf("attach to the tunnel on port %d: %w", t.Record.Port, err)
 		}
@@ -191,8 +202,11 @@ func Acquire(ctx context.Context, o Options, id string) (*Tunnel, *Run, error) {
 	}
 }
 
-func (t *Tunnel) attach(ctx context.Context, id string) (*http.Response, net.Conn, error) {
+func (t *Tunnel) attach(ctx context.Context, id string, noAsk bool) (*http.Response, net.Conn, error) {
 	query := url.Values{"id": {id}, "pid": {strconv.Itoa(os.Getpid())}}
+	if noAsk {
+		query.Set("ask", "no")
+	}
 	return t.call(ctx, http.MethodPost, contract.RunPath+"?"+query.Encode())
 }
 
@@ -240,7 +254,7 @@ func (r *Run) repair(dead *Tunnel) (*Tunnel, *http.Response, net.Conn, error) {
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	res, conn, err := t.attach(ctx, r.ID)
+	res, conn, err := t.attach(ctx, r.ID, r.options.NoAsk)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -43,6 +43,9 @@ type Config struct {
 	// Organisation are the rules that hold for everybody on this machine, and those that
 	// Policy.Organisation names.
 	Organisation []Project `toml:"-" json:",omitempty"`
+	// Published are those that Policy.Organisation names by a URL, nil when it does not.
+	// They are no part of what a tunnel is found by: it keeps them up to date itself.
+	Published *Published `toml:"-" json:"-"`
 	// Project are the rules of the project that the working directory is in, nil when it
 	// has none; Run those of one run.
 	Project *Project `toml:"-" json:",omitempty"`
@@ -109,12 +112,15 @@ type Policy struct {
 	Deny        []string `toml:"deny"`
 	Passthrough []string `toml:"passthrough"`
 	Private     []string `toml:"private"`
-	// Organisation is a file with rules that nothing here widens; relative to the
-	// configuration file.
-	Organisation string `toml:"organisation"`
+	// Organisation is a file with rules that nothing here widens, relative to the
+	// configuration file, or an https URL. There OrganisationKey must have signed them:
+	// an Ed25519 public key, in base64.
+	Organisation    string `toml:"organisation"`
+	OrganisationKey string `toml:"organisation_key" json:",omitempty"`
 	// Mode "report" lets pass what the rules refuse and records it; "" and "enforce"
-	// refuse it.
-	Mode string `toml:"mode"`
+	// refuse it; "ask" does so when nobody lets it pass within AskTimeout.
+	Mode       string `toml:"mode"`
+	AskTimeout string `toml:"ask_timeout" json:",omitempty"`
 	// Empty are the groups that stand for no host on this machine.
 	Empty []string `toml:"-" json:"-"`
 }
@@ -123,7 +129,35 @@ type Policy struct {
 const (
 	ModeEnforce = "enforce"
 	ModeReport  = "report"
+	ModeAsk     = "ask"
 )
+
+// defaultAskTimeout is how long a question waits when the configuration does not say.
+const defaultAskTimeout = 30 * time.Second
+
+// Asks is how long what is refused waits for somebody to let it pass; 0 where nobody
+// is asked.
+func (p Policy) Asks() time.Duration {
+	if p.Mode != ModeAsk {
+		return 0
+	}
+	if p.AskTimeout == "" {
+		return defaultAskTimeout
+	}
+	d, _ := time.ParseDuration(p.AskTimeout) // checked when it was read
+	return d
+}
+
+func (p Policy) checkMode() error {
+	modes := []string{ModeEnforce, ModeReport, ModeAsk}
+	if p.Mode != "" && !slices.Contains(modes, p.Mode) {
+		return fmt.Errorf("policy.mode: %q is none of %s", p.Mode, strings.Join(modes, ", "))
+	}
+	if d, err := time.ParseDuration(p.AskTimeout); p.AskTimeout != "" && (err != nil || d <= 0) {
+		return fmt.Errorf(`policy.ask_timeout: %q is not a duration such as "30s"`, p.AskTimeout)
+	}
+	return nil
+}
 
 // Reports is true when refusals are recorded only.
 func (p Policy) Reports() bool { return p.Mode == ModeReport }
@@ -185,7 +219,7 @@ func Load(path string, getenv func(string) string, workingDir string) (*Config, 
 	}
 	source.Path = c.Path
 	c.Source = source
-	if err := c.complete(getenv, workingDir); err != nil {
+	if err := c.complete(getenv, workingDir, ""); err != nil {
 		return nil, err
 	}
 	for _, o := range c.Organisation {
@@ -195,15 +229,26 @@ func Load(path string, getenv func(string) string, workingDir string) (*Config, 
 	return c, nil
 }
 
-// complete adds the project's rules and resolves groups.
-func (c *Config) complete(getenv func(string) string, workingDir string) (err error) {
+// complete adds the organisation's and the project's rules and resolves groups. state
+// is the state directory, "" for whichever there are.
+func (c *Config) complete(getenv func(string) string, workingDir, state string) (err error) {
 	if err := c.addOrganisation(); err != nil {
 		return err
 	}
 	if c.Project, err = findProject(getenv, workingDir); err != nil {
 		return err
 	}
-	c.expandGroups(getenv, workingDir)
+	m := machine{getenv: getenv, dir: workingDir, root: "/"}
+	c.expandGroups(m)
+	if isURL(c.Policy.Organisation) {
+		dirs := []string{state}
+		if state == "" {
+			if dirs, _, err = rundir.Usable(getenv); err != nil {
+				return err
+			}
+		}
+		c.addPublished(m, dirs)
+	}
 	_, err = policy.New(c.rules())
 	return err
 }
@@ -299,6 +344,9 @@ func Parse(path string, raw []byte) (*Config, error) {
 	if err := c.resolve(); err != nil {
 		return nil, blamed(path, raw, err)
 	}
+	if err := c.Policy.checkPinned(); err != nil {
+		return nil, &Problem{File: path, Message: err.Error()}
+	}
 	return c, nil
 }
 
@@ -354,12 +402,15 @@ func (c *Config) resolve() error {
 	if _, err := c.Isolate.Ports(); err != nil {
 		return err
 	}
+	if err := c.Policy.checkOrganisation(); err != nil {
+		return err
+	}
 	checked, err := Layer{Default: c.Policy.Default, Allow: c.Policy.Allow, Deny: c.Policy.Deny}.withoutGroups()
 	if err != nil {
 		return err
 	}
-	if !slices.Contains([]string{"", ModeEnforce, ModeReport}, c.Policy.Mode) {
-		return fmt.Errorf("policy.mode: %q is neither %s nor %s", c.Policy.Mode, ModeEnforce, ModeReport)
+	if err := c.Policy.checkMode(); err != nil {
+		return err
 	}
 	own := c.Policy
 	own.Allow, own.Deny = checked.Allow, checked.Deny
@@ -371,8 +422,8 @@ func (c *Config) resolve() error {
 func (c *Config) rules() policy.Rules {
 	p := c.Policy
 	r := policy.Rules{Default: p.Default, Allow: p.Allow, Deny: p.Deny, Passthrough: p.Passthrough, Private: p.Private, Report: p.Reports()}
-	for _, o := range c.Organisation {
-		layer := o.Policy.layer("organisation", false)
+	for _, o := range c.organisations() {
+		layer := o.layer("organisation", false)
 		layer.Fixed = true
 		r.Layers = append(r.Layers, layer)
 	}
@@ -383,6 +434,16 @@ func (c *Config) rules() policy.Rules {
 		r.Layers = append(r.Layers, c.Run.layer("run", true))
 	}
 	return r
+}
+
+func (c *Config) organisations() (list []Layer) {
+	for _, o := range c.Organisation {
+		list = append(list, o.Policy)
+	}
+	if c.Published != nil {
+		list = append(list, c.Published.Policy)
+	}
+	return list
 }
 
 // Rules returns the policy in the form that policy.New takes, with what the

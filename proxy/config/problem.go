@@ -251,7 +251,7 @@ func blamed(path string, raw []byte, err error) *Problem {
 				}
 				if err := alone(path, table+text); err != nil && value.Raw.Length > 0 {
 					p.Message = err.Error()
-					if host := hostOf(string(value.Data)); host != "" && strings.HasPrefix(p.Message, "policy.") {
+					if host := hostOf(string(value.Data)); host != "" && strings.HasPrefix(p.Message, "policy.") && !strings.HasPrefix(p.Message, "policy.organisation") {
 						key, _, _ := strings.Cut(p.Message, ":")
 						p.Message = fmt.Sprintf("%s: a URL stands where a host is wanted; write %q", key, host)
 					}

@@ -71,36 +71,6 @@ func findProject(getenv func(string) string, dir string) (*Project, error) {
 	return nil, nil
 }
 
-// machinePolicy is the file with the rules for everybody on this machine.
-var machinePolicy = "/etc/agentproxy/policy.toml"
-
-// addOrganisation reads the rules of the machine, where there are any, and those that
-// the configuration names.
-func (c *Config) addOrganisation() error {
-	var files []string
-	if _, err := os.Stat(machinePolicy); !errors.Is(err, fs.ErrNotExist) {
-		files = append(files, machinePolicy)
-	}
-	if named := c.Policy.Organisation; named != "" {
-		if !filepath.IsAbs(named) {
-			named = filepath.Join(filepath.Dir(c.Path), named)
-		}
-		files = append(files, named)
-	}
-	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		if err != nil {
-			return fmt.Errorf("your organisation's policy: %w", err)
-		}
-		layer, err := parseLayer(file, raw)
-		if err != nil {
-			return err
-		}
-		c.Organisation = append(c.Organisation, Project{Path: file, Policy: layer})
-	}
-	return nil
-}
-
 // ReadProject reads a project's file, and whether the user trusts it.
 func ReadProject(getenv func(string) string, path string) (*Project, error) {
 	raw, err := os.ReadFile(path)
@@ -197,8 +167,7 @@ func Distrust(getenv func(string) string, path string) (was bool, err error) {
 }
 
 // expandGroups puts the hosts of this machine in the place of groups.
-func (c *Config) expandGroups(getenv func(string) string, dir string) {
-	m := machine{getenv: getenv, dir: dir, root: "/"}
+func (c *Config) expandGroups(m machine) {
 	lists := []*[]string{&c.Policy.Allow, &c.Policy.Deny}
 	for i := range c.Organisation {
 		lists = append(lists, &c.Organisation[i].Policy.Allow, &c.Organisation[i].Policy.Deny)

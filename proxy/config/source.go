@@ -17,6 +17,8 @@ type Source struct {
 	Variables map[string]string `json:"variables"`
 	// Organisation are the files of Config.Organisation.
 	Organisation []string `json:"organisation,omitempty"`
+	// State is the state directory, "" for whichever there are.
+	State string `json:"-"`
 	// Run and Report are what one run adds, as it was written.
 	Run    *Layer `json:"run,omitempty"`
 	Report bool   `json:"report,omitempty"`
@@ -66,7 +68,7 @@ func (s *Source) Load() (*Config, error) {
 			return nil, err
 		}
 	}
-	if err := c.complete(s.getenv, s.Dir); err != nil {
+	if err := c.complete(s.getenv, s.Dir, s.State); err != nil {
 		return nil, err
 	}
 	if s.Run == nil && !s.Report {

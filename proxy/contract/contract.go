@@ -43,6 +43,9 @@ const (
 	TrialPath = status.Prefix + "canary"
 	// ReloadPath has the policy read again now (POST), and returns a Reloaded.
 	ReloadPath = status.Prefix + "reload"
+	// AskPath tells what waits for an answer (GET), as lists of Question, one a line,
+	// for as long as the connection lasts; and takes an answer (POST id, answer).
+	AskPath = status.Prefix + "ask"
 	// InheritedPath returns the Inherited of the tunnel (GET).
 	InheritedPath = status.Prefix + "inherited"
 )
@@ -53,6 +56,10 @@ const Stopped = "stopped"
 // DrainLimit is how long a daemon that was told to leave lets what is under way
 // come to its end.
 const DrainLimit = 5 * time.Second
+
+// FetchLimit is how long fetching the organisation's policy may take. A tunnel's start
+// and ReloadPath wait for it.
+const FetchLimit = 4 * time.Second
 
 // How a daemon is spawned: the hidden command, and the descriptor on which it
 // says that it is ready, or why it is not.
@@ -112,6 +119,37 @@ type Reloaded struct {
 	// Problem says why the old policy stays in force, "" when it does not.
 	Problem string `json:"problem,omitempty"`
 }
+
+// Question is a tunnel or a request that the policy refuses, and that waits for
+// somebody to let it pass.
+type Question struct {
+	ID string `json:"id"`
+	// Run is whose it is, "" where that is not known; PID and Process who asks.
+	Run     string `json:"run,omitempty"`
+	PID     int    `json:"pid,omitempty"`
+	Process string `json:"process,omitempty"`
+	// Host has the port. Method is "" when the tunnel is all that is asked for; Path is
+	// without a query.
+	Host   string `json:"host"`
+	Method string `json:"method,omitempty"`
+	Path   string `json:"path,omitempty"`
+	// Why is the policy's reason.
+	Why string `json:"why"`
+	// Entry would allow it in the configuration, "" where none does.
+	Entry string `json:"entry,omitempty"`
+	// Config is the file, "" for none.
+	Config string `json:"config,omitempty"`
+}
+
+// The answers to a Question: what waits now, all that the run asks of this kind, what
+// anybody does within an hour, as the configuration says by now, and no.
+const (
+	AnswerOnce   = "once"
+	AnswerRun    = "run"
+	AnswerHour   = "hour"
+	AnswerAlways = "always"
+	AnswerNo     = "no"
+)
 
 // Trial is what the canary has seen of one.
 type Trial struct {

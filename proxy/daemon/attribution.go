@@ -149,8 +149,12 @@ func (d *daemon) granted(target string) status.Entry {
 	if p := d.ownPolicy(); err == nil && p != nil {
 		decision := p.Decide(t)
 		e.By, e.Rule, e.Kind = "policy", decision.Rule, decision.Kind
-		if !decision.Allowed { // and yet opened
+		switch { // and yet opened
+		case decision.Allowed:
+		case p.Lets(decision):
 			e.Outcome = status.Reported
+		default:
+			e.Rule, e.Kind = answered, ""
 		}
 		if rule, ok := p.Passthrough(t); ok {
 			e.Rule = rule

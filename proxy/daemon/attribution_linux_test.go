@@ -95,19 +95,19 @@ func TestOwnerByTheVariable(t *testing.T) {
 	pid := cmd.Process.Pid
 	eventually(t, "its environment cannot be read", func() bool { return strings.Contains(peer.Environ(pid), id) })
 	rs := newRuns()
-	rs.attach("parent", os.Getpid())
+	rs.attach("parent", os.Getpid(), true)
 	if got := rs.owner(pid); got != id {
 		t.Errorf("owner %q", got)
 	}
 	if rs.givenTo(pid) {
 		t.Error("a run that is not attached has given something away")
 	}
-	rs.attach(id, nobodys)
+	rs.attach(id, nobodys, true)
 	if !rs.givenTo(pid) || rs.givenTo(nobodys) {
 		t.Error("who has been given the identity of a run is not told from who has not")
 	}
 	short := newRuns()
-	short.attach("aaaa", nobodys)
+	short.attach("aaaa", nobodys, true)
 	if short.givenTo(pid) {
 		t.Error("an identity that can be guessed lets others in")
 	}
@@ -224,7 +224,7 @@ func TestFailureOfAClientThatHasGone(t *testing.T) {
 	defer gone.Close()
 	defer far.Close()
 	for _, id := range []string{"one", "two"} {
-		d.runs.attach(id, nobodys)
+		d.runs.attach(id, nobodys, true)
 		d.report(gone, &status.Failure{Kind: status.NotTLS, Host: "https://u:secret@a.example/x"})
 	}
 	if one, two := d.runs.evidence("one").Failures, d.runs.evidence("two").Failures; len(one) != 1 || len(two) != 0 {

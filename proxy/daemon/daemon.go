@@ -69,7 +69,7 @@ func Run(ctx context.Context, o Options) error {
 	// the time. The pages are never touched and so take no memory.
 	floor := make([]byte, 16<<20)
 	defer runtime.KeepAlive(floor)
-	d := &daemon{options: o, stop: cancel, runs: newRuns(), stats: page.NewStats(), strangers: strangers{ended: ctx.Done()}}
+	d := &daemon{options: o, stop: cancel, runs: newRuns(), stats: page.NewStats(), strangers: strangers{ended: ctx.Done()}, asks: newAsks(o.Dir, ctx.Done())}
 	if err := d.setUp(); err != nil {
 		return err
 	}
@@ -97,6 +97,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	go d.watchIdle(ctx)
 	go d.watchPolicy(ctx)
+	go d.watchPublished(ctx)
 	readme := make(chan struct{})
 	go func() {
 		defer close(readme)
@@ -147,6 +148,8 @@ type daemon struct {
 	javaStore string
 	egress    *egress.Egress // nil with an upstream
 	live      live
+	published published
+	asks      asks
 	canary    *canary.Canary
 	front     *front.Front
 	listener  net.Listener
@@ -165,7 +168,11 @@ type daemon struct {
 func (d *daemon) setUp() error {
 	o := d.options
 	d.started = status.Now()
-	d.live.source = o.Source
+	if o.Source != nil {
+		source := *o.Source
+		source.State = o.Dir
+		d.live.source = &source
+	}
 	d.live.now.Store(o.Config)
 	var err error
 	if d.ca, err = ca.Open(o.Dir); err != nil {
@@ -193,7 +200,7 @@ func (d *daemon) setUp() error {
 	d.canary = canary.New(d.ca)
 	tunnel = d.whileValid(d.canary.Tunnel(tunnel))
 	d.record = &rundir.Record{Key: o.Key, Settings: o.Settings, ConfigPath: o.Config.Path, PID: os.Getpid(), Port: port, Secret: rand.Text(), Version: o.Version, Upstream: upstream, Inherited: o.Inherited.Upstream != "", CAs: o.Config.Egress.ExtraRoots, Started: d.started}
-	d.front = &front.Front{Tunnel: tunnel, Routes: d.routes(tunnel, roots), Report: d.report, Opened: d.opened, Fault: d.fault, Authorize: o.Authorize}
+	d.front = &front.Front{Tunnel: tunnel, Routes: d.routes(tunnel, roots), Report: d.report, Opened: d.opened, Ask: d.askForTunnel, Fault: d.fault, Authorize: o.Authorize}
 	if o.Authorize == nil {
 		d.front.Admit = d.admit
 	}
@@ -207,12 +214,11 @@ func (d *daemon) setUp() error {
 func (d *daemon) chooseTunnel(roots *x509.CertPool, port int) (proxy.TunnelFunc, string, error) {
 	cfg := d.options.Config
 	if cfg.Egress.Upstream == "" {
-		p, err := policy.New(cfg.Rules())
+		p, err := d.firstPolicy(d.throughOwnEgress(roots), roots)
 		if err != nil {
 			return nil, "", err
 		}
-		d.live.decide.Store(p)
-		d.egress = egress.New(egress.Config{Policy: p, CA: d.ca, Roots: roots, ConnectTo: cfg.Egress.ConnectTo})
+		d.egress = egress.New(egress.Config{Policy: p, CA: d.ca, Roots: roots, ConnectTo: cfg.Egress.ConnectTo, Ask: d.askForRequest})
 		return d.egress.Tunnel, "", nil
 	}
 	u, err := config.ParseUpstream(cfg.Egress.Upstream)
@@ -225,11 +231,9 @@ func (d *daemon) chooseTunnel(roots *x509.CertPool, port int) (proxy.TunnelFunc,
 	}
 	tunnel := (&front.Upstream{URL: u, Name: name, Roots: roots}).Tunnel
 	if d.options.Gate {
-		p, err := policy.New(cfg.Rules())
-		if err != nil {
+		if _, err := d.firstPolicy(tunnel, roots); err != nil {
 			return nil, "", err
 		}
-		d.live.decide.Store(p)
 		tunnel = d.gated(tunnel)
 	}
 	return tunnel, name, nil
@@ -258,7 +262,7 @@ func (d *daemon) gated(onward proxy.TunnelFunc) proxy.TunnelFunc {
 			if requests := rules.Requests(t); d.Allowed && requests != nil {
 				d = requests.Unreadable(errors.New("the tunnel of the run around this one decrypts it"))
 			}
-			if !rules.Lets(d) {
+			if !rules.Lets(d) && !(policy.Granted(ctx) && rules.MayAllow(t)) {
 				return nil, d.Failure(t)
 			}
 		}
@@ -299,6 +303,7 @@ func (d *daemon) routes(tunnel proxy.TunnelFunc, roots *x509.CertPool) *front.Ro
 			contract.StopPath:      d.authorized(d.serveStop),
 			contract.ReloadPath:    d.authorized(d.serveReload),
 			contract.TrialPath:     d.authorized(d.serveCanary),
+			contract.AskPath:       d.authorized(d.serveAsk),
 			contract.InheritedPath: d.authorized(d.serveInherited),
 		},
 		Pages: d.pages(),
@@ -352,6 +357,7 @@ func (d *daemon) document() *status.Document {
 		doc.ToolTrustFailureCodes = []string{"java_truststore_not_written"}
 	}
 	d.addStores(doc)
+	d.addPublished(doc)
 	if d.hasReadme.Load() {
 		doc.ReadmePath = filepath.Join(o.Dir, readmeFile)
 	}

@@ -63,6 +63,7 @@ func (d *daemon) watchPolicy(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-hup:
+			d.published.ask()
 			d.reload(true, false)
 		case <-tick.C:
 			looks := d.live.look()
@@ -102,6 +103,7 @@ func (d *daemon) reload(always, asked bool) (problem string) {
 	l.seen = looks
 	cfg, err := l.source.Load()
 	if err == nil {
+		d.published.follow(cfg)
 		err = d.enforce(cfg)
 	}
 	before := l.problem
@@ -117,7 +119,13 @@ func (d *daemon) reload(always, asked bool) (problem string) {
 // enforce puts the policy of a configuration in force. What else it says holds for the
 // next tunnel.
 func (d *daemon) enforce(cfg *config.Config) error {
+	if d.live.decide.Load() != nil { // else an upstream's
+		if err := cfg.Unfetched(); err != nil {
+			return err
+		}
+	}
 	if reflect.DeepEqual(cfg.Rules(), d.live.now.Load().Rules()) {
+		d.live.now.Store(cfg) // the copy of the organisation's may be a newer one
 		return nil
 	}
 	p, err := policy.New(cfg.Rules())
@@ -147,6 +155,11 @@ func (d *daemon) policyLayers() []status.PolicyLayer {
 	for _, o := range c.Organisation {
 		layers = append(layers, policyLayer("organisation", o.Path, config.ModeEnforce, o.Policy))
 	}
+	if o := c.Published; o != nil {
+		layer := policyLayer("organisation", o.URL, config.ModeEnforce, o.Policy)
+		layer.Fetched = &status.Time{Time: o.Fetched}
+		layers = append(layers, layer)
+	}
 	if p := c.Project; p != nil {
 		layers = append(layers, policyLayer("project", p.Path, mode, p.Policy))
 	}
@@ -170,7 +183,12 @@ func (l *live) policyProblem() string {
 func (d *daemon) serveReload(w http.ResponseWriter, r *http.Request) {
 	answer := contract.Reloaded{Problem: "it is not known where this tunnel's policy came from"}
 	if d.live.source != nil {
+		d.reload(true, true) // it says where the organisation's is
+		fetching := d.fetchPublished(r.Context())
 		answer = contract.Reloaded{Path: d.live.source.Path, Problem: d.reload(true, true)}
+		if fetching != nil && answer.Problem == "" {
+			answer.Problem = "your organisation's is the copy that there is: " + status.Printable(fetching.Error())
+		}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(answer)

@@ -33,6 +33,7 @@ type runs struct {
 type run struct {
 	id   string
 	pid  int
+	ask  bool // whether somebody may be asked to let pass what it is refused
 	seen status.Evidence
 }
 
@@ -42,13 +43,13 @@ const keptHosts = 1000
 func newRuns() *runs { return &runs{live: map[string]*run{}, stopping: make(chan struct{})} }
 
 // attach registers a run; false when the daemon is about to leave.
-func (rs *runs) attach(id string, pid int) bool {
+func (rs *runs) attach(id string, pid int, ask bool) bool {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if rs.closed {
 		return false
 	}
-	rs.live[id] = &run{id: id, pid: pid}
+	rs.live[id] = &run{id: id, pid: pid, ask: ask}
 	return true
 }
 
@@ -89,6 +90,33 @@ func (rs *runs) lastEnd() time.Time {
 	defer rs.mu.Unlock()
 	return rs.ended
 }
+
+// mayAsk reports whether somebody may be asked for a run: one that is attached, or what
+// is of none.
+func (rs *runs) mayAsk(id string) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	r := rs.live[id]
+	return id == "" || r != nil && r.ask
+}
+
+// ofAny reports whether a process is part of a run, attached or not: by the variable
+// that a run gives to what it starts, in its environment or in an ancestor's.
+func (rs *runs) ofAny(pid int) bool {
+	for range maxAncestors {
+		if pid <= 1 {
+			return false
+		}
+		if rs.owner(pid) != "" {
+			return true
+		}
+		pid = peer.Parent(pid)
+	}
+	return true
+}
+
+// maxAncestors is more than a process has.
+const maxAncestors = 1000
 
 // closeIfNone refuses further runs, unless one is attached.
 func (rs *runs) closeIfNone() bool {
@@ -236,11 +264,12 @@ func (d *daemon) serveRun(w http.ResponseWriter, r *http.Request) {
 		if d.live.source != nil {
 			d.reload(false, false) // what was changed a moment ago holds for it
 		}
-		if !d.runs.attach(id, pid) {
+		if !d.runs.attach(id, pid, r.URL.Query().Get("ask") != "no") {
 			http.Error(w, "agentproxy: the tunnel is closing", http.StatusServiceUnavailable)
 			return
 		}
 		defer d.captures.runEnded(id)
+		defer d.asks.forget(id)
 		defer d.runs.detach(id)
 		w.WriteHeader(http.StatusOK)
 		http.NewResponseController(w).Flush()

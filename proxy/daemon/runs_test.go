@@ -158,12 +158,12 @@ func TestLeavesWhenTheRecordHasGone(t *testing.T) {
 func TestNoRunIsLetInAtTheEnd(t *testing.T) {
 	t.Parallel()
 	rs := newRuns()
-	if !rs.attach("one", 1) || rs.closeIfNone() || !rs.attach("two", 2) {
+	if !rs.attach("one", 1, true) || rs.closeIfNone() || !rs.attach("two", 2, true) {
 		t.Fatal("a daemon with a run is closed to others")
 	}
 	rs.detach("one")
 	rs.detach("two")
-	if rs.lastEnd().IsZero() || !rs.closeIfNone() || rs.attach("three", 3) {
+	if rs.lastEnd().IsZero() || !rs.closeIfNone() || rs.attach("three", 3, true) {
 		t.Error("a run was let in after the end")
 	}
 	d := &daemon{runs: rs}
@@ -191,7 +191,7 @@ func (r *recorder) WriteHeader(code int)        { r.code = code }
 func TestWhatIsRememberedIsBounded(t *testing.T) {
 	t.Parallel()
 	rs := newRuns()
-	rs.attach("one", 1)
+	rs.attach("one", 1, true)
 	for i := range 2 * keptHosts {
 		rs.opened("one", fmt.Sprintf("%d.example:443", i))
 		rs.record(&status.Failure{Host: fmt.Sprintf("%d.example:443", i), Run: "one"})
@@ -217,8 +217,8 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 func TestUnattributedTunnelsCountForAll(t *testing.T) {
 	t.Parallel()
 	rs := newRuns()
-	rs.attach("one", 1)
-	rs.attach("two", 2)
+	rs.attach("one", 1, true)
+	rs.attach("two", 2, true)
 	rs.opened("", "a.example:443")
 	for _, id := range []string{"one", "two"} {
 		if seen := rs.evidence(id); seen.Silent() || seen.Unattributed != 1 || len(seen.Hosts) != 0 {

@@ -27,6 +27,9 @@ type Config struct {
 	// ConnectTo maps host:port to the address dialled in its place; such an
 	// address is the user's own word and not checked against the policy.
 	ConnectTo map[string]string
+	// Ask waits for an answer about a request that the policy refuses and that may be
+	// allowed, and returns it; nil asks nobody.
+	Ask func(client net.Conn, t policy.Target, r policy.Request, why string) bool
 	// Resolver resolves names; nil means the system's.
 	Resolver *net.Resolver
 	// Local answers every request in place of the origins, for every target:
@@ -96,7 +99,8 @@ func (e *Egress) Tunnel(ctx context.Context, target string) (net.Conn, error) {
 		return &session{egress: e, target: t}, nil
 	}
 	p := e.policy.Load()
-	if d := p.Decide(t); !p.Lets(d) {
+	granted := policy.Granted(ctx)
+	if d := p.Decide(t); !p.Lets(d) && !(granted && p.MayAllow(t)) {
 		return nil, d.Failure(t)
 	}
 	if _, ok := p.Passthrough(t); ok {
@@ -105,7 +109,7 @@ func (e *Egress) Tunnel(ctx context.Context, target string) (net.Conn, error) {
 	if err := e.origins.ensure(ctx, t); err != nil {
 		return nil, err
 	}
-	return &session{egress: e, target: t}, nil
+	return &session{egress: e, target: t, granted: granted}, nil
 }
 
 // clientServer is a net/http server that is fed connections one by one.

@@ -26,7 +26,7 @@ func (s *session) judgement() *judged {
 		return j
 	}
 	j = &judged{policy: p, requests: p.Requests(s.target)}
-	if d := p.Decide(s.target); !p.Lets(d) {
+	if d := p.Decide(s.target); !p.Lets(d) && !(s.granted && p.MayAllow(s.target)) {
 		j.refused = &d
 	}
 	s.judged.Store(j)
@@ -55,11 +55,13 @@ func (c *clientConn) judge(r *http.Request) *status.Failure {
 	}
 	if !d.Allowed {
 		failure := d.RequestFailure(t, request)
-		if !j.policy.Lets(d) {
+		switch ask := c.session.egress.cfg.Ask; {
+		case j.policy.Lets(d):
+			failure.Reported, failure.Code = true, 0
+			c.report(failure)
+		case err != nil || ask == nil || !rules.MayAllow(request, also) || !ask(c.raw(), t, request, d.Reason):
 			return failure
 		}
-		failure.Reported, failure.Code = true, 0
-		c.report(failure)
 	}
 	if err == nil {
 		r.Method, r.RequestURI = request.Method, request.Target()

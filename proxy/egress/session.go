@@ -37,6 +37,8 @@ var discard = log.New(io.Discard, "", 0)
 type session struct {
 	egress *Egress
 	target policy.Target
+	// granted is true when somebody has let the target pass that the policy refuses.
+	granted bool
 	// judged is what the policy in force says of the target.
 	judged atomic.Pointer[judged]
 	// refused is why the target is not reached, for a Refuser's.

@@ -1,7 +1,6 @@
 package front
 
 import (
-	"context"
 	"net"
 
 	"github.com/agentproxy/agentproxy/proxy/status"
@@ -12,9 +11,7 @@ import (
 // understands.
 func (f *Front) Direct(conn net.Conn, target string, refuse func(*status.Failure)) {
 	f.taking(conn, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
-		tunnel, err := f.openTunnel(ctx, target)
-		cancel()
+		tunnel, err := f.openTunnel(conn, target)
 		if err != nil {
 			failure := failureOf(err, target)
 			f.report(conn, failure)

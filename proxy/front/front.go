@@ -20,6 +20,7 @@ import (
 	"github.com/agentproxy/agentproxy/proxy/guard"
 	"github.com/agentproxy/agentproxy/proxy/handoff"
 	"github.com/agentproxy/agentproxy/proxy/idle"
+	"github.com/agentproxy/agentproxy/proxy/policy"
 	"github.com/agentproxy/agentproxy/proxy/status"
 )
 
@@ -38,6 +39,9 @@ type Front struct {
 	// Report is told of each failure, with the client it happened to. It must
 	// return quickly.
 	Report func(net.Conn, *status.Failure)
+	// Ask waits for leave to open a tunnel that would be refused, where there is somebody
+	// to give it; nil asks nobody.
+	Ask func(conn net.Conn, target string) bool
 	// Opened is told of each tunnel that has been opened, with its client, before
 	// a byte passes; what it returns is told when the tunnel has ended. nil is
 	// told nothing.
@@ -235,9 +239,7 @@ func (f *Front) connect(c *headConn) {
 			Detail: "this egress requires credentials", Advice: "put user:password into the proxy's URL"})
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
-	tunnel, err := f.openTunnel(ctx, target)
-	cancel()
+	tunnel, err := f.openTunnel(c.Conn, target)
 	if err != nil {
 		f.refuse(c, failureOf(err, target))
 		return
@@ -295,9 +297,15 @@ func (f *Front) relayed(conn net.Conn, begins bool) {
 	}
 }
 
-// openTunnel opens the tunnel, and answers in time even if the tunnel function does
+// openTunnel asks for leave where that is wanted, opens the tunnel, and answers in time even if the tunnel function does
 // not come back.
-func (f *Front) openTunnel(ctx context.Context, target string) (net.Conn, error) {
+func (f *Front) openTunnel(conn net.Conn, target string) (net.Conn, error) {
+	ctx := context.Background()
+	if f.Ask != nil && f.Ask(conn, target) {
+		ctx = policy.Grant(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	type result struct {
 		conn net.Conn
 		err  error

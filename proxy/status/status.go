@@ -115,9 +115,12 @@ type Document struct {
 
 // PolicyLayer is one of the sets of rules that decide together.
 type PolicyLayer struct {
-	// Name is "user", "organisation", "project" or "run"; Path its file, empty for none.
+	// Name is "user", "organisation", "project" or "run"; Path its file or URL, empty for
+	// none.
 	Name string `json:"name"`
 	Path string `json:"path,omitempty"`
+	// Fetched is when what lies at the URL was known to be this.
+	Fetched *Time `json:"fetched,omitempty"`
 	// Default is "allow" or "deny", Mode "enforce" or "report".
 	Default string `json:"default"`
 	Mode    string `json:"mode"`

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/agentproxy/agentproxy/proxy/attach"
+	"github.com/agentproxy/agentproxy/proxy/config"
+	"github.com/agentproxy/agentproxy/proxy/contract"
+	"github.com/agentproxy/agentproxy/proxy/peer"
+	"github.com/agentproxy/agentproxy/proxy/rundir"
+	"github.com/agentproxy/agentproxy/proxy/status"
+	"github.com/spf13/pflag"
+)
+
+func askCommand() *command {
+	return &command{
+		name:  "ask",
+		short: "Decide in this terminal what the policy refuses in others",
+		examples: `
+  agentproxy ask                                 # in a terminal of its own; Ctrl-C ends it
+  agentproxy exec --no-ask -- npm ci             # elsewhere: this one is not asked about`,
+		long: `
+With mode = "ask" under [policy], a host or a request that no rule allows waits while
+this command runs. It shows each and takes an answer: once, this run, this hour, always
+(written into your configuration), or no. What a rule denies is not asked about, and
+nothing is when nobody listens, in CI or after exec --no-ask. A run cannot answer.`,
+		define: func(*pflag.FlagSet) action {
+			return func(ctx context.Context, proc *process, args []string) error {
+				if err := noArgs("ask", args); err != nil {
+					return err
+				}
+				return runAsk(ctx, proc)
+			}
+		},
+	}
+}
+
+// answers are what may be typed, and what it says.
+var answers = map[string]string{"o": contract.AnswerOnce, "r": contract.AnswerRun, "h": contract.AnswerHour, "a": contract.AnswerAlways, "n": contract.AnswerNo}
+
+func runAsk(ctx context.Context, proc *process) error {
+	switch {
+	case inRun(proc):
+		return hint(errors.New("a run cannot answer for itself: that is for who started it"), "agentproxy ask, in a terminal of yours")
+	case !isTerminal(proc.In):
+		return hint(errors.New("ask takes answers from a terminal only, and stdin is none"), "agentproxy ask")
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	dir, err := rundir.Open(proc.Getenv)
+	if err != nil {
+		return err
+	}
+	release, err := rundir.Attend(dir.Path)
+	if err != nil {
+		return err
+	}
+	defer release()
+	a := asking{proc: proc, heard: make(chan heard), refused: make(chan error), waiting: map[int]heard{}, answered: map[string]bool{}}
+	go a.follow(ctx)
+	typed := make(chan string)
+	go func() {
+		defer close(typed)
+		for lines := bufio.NewScanner(proc.In); lines.Scan(); {
+			typed <- lines.Text()
+		}
+	}()
+	proc.say("what your policy refuses is asked about here; Ctrl-C ends it")
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-a.refused:
+			return hint(err, "agentproxy ask, in a terminal of yours")
+		case h := <-a.heard:
+			a.hear(h)
+		case line, ok := <-typed:
+			if !ok {
+				return nil
+			}
+			a.answer(ctx, strings.ToLower(strings.TrimSpace(line)))
+		}
+	}
+}
+
+// inRun reports whether this process or one that it descends from is part of a run.
+func inRun(proc *process) bool {
+	if proc.Getenv(contract.RunVariable) != "" {
+		return true
+	}
+	for pid := os.Getpid(); pid > 1; pid = peer.Parent(pid) {
+		if peer.Getenv(pid, contract.RunVariable) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// heard is what waits in a tunnel.
+type heard struct {
+	tunnel    *attach.Tunnel
+	questions []contract.Question
+}
+
+// asking shows one question after another.
+type asking struct {
+	proc    *process
+	heard   chan heard
+	refused chan error    // by a tunnel, for good
+	waiting map[int]heard // by the tunnel's port
+	// answered are questions that a tunnel may tell of once more before it has the answer.
+	answered map[string]bool
+
+	shown  *contract.Question // nil when nothing waits
+	tunnel *attach.Tunnel     // of what is shown
+}
+
+// lookForTunnels is how often tunnels are looked for that have come up.
+const lookForTunnels = 500 * time.Millisecond
+
+// follow listens to every tunnel, and to those that come.
+func (a *asking) follow(ctx context.Context) {
+	followed := map[string]bool{} // by the record's secret
+	tick := time.NewTicker(lookForTunnels)
+	defer tick.Stop()
+	for {
+		all, _ := attach.All(ctx, a.proc.Getenv) // it is tried again
+		for _, t := range all {
+			if followed[t.Record.Secret] {
+				continue
+			}
+			q, err := t.Questions(ctx)
+			switch {
+			case err == nil:
+				followed[t.Record.Secret] = true
+				go a.listen(ctx, t, q)
+			case errors.Is(err, attach.ErrForbidden):
+				select {
+				case a.refused <- err:
+				case <-ctx.Done():
+				}
+				return
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (a *asking) listen(ctx context.Context, t *attach.Tunnel, q *attach.Questions) {
+	defer q.Close()
+	defer context.AfterFunc(ctx, q.Close)()
+	for {
+		list, err := q.Next()
+		select {
+		case a.heard <- heard{t, list}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// hear takes over what waits in a tunnel, and shows the next where there is none shown.
+func (a *asking) hear(h heard) {
+	h.questions = slices.DeleteFunc(h.questions, func(q contract.Question) bool { return a.answered[h.tunnel.Record.Secret+q.ID] })
+	if len(h.questions) == 0 {
+		delete(a.waiting, h.tunnel.Record.Port)
+	} else {
+		a.waiting[h.tunnel.Record.Port] = h
+	}
+	if a.shown != nil && a.tunnel.Record.Port == h.tunnel.Record.Port &&
+		!slices.ContainsFunc(h.questions, func(q contract.Question) bool { return q.ID == a.shown.ID }) {
+		a.proc.say("it waits no more")
+		a.shown = nil
+	}
+	a.next()
+}
+
+// next shows a question. What was typed before is not an answer to it.
+func (a *asking) next() {
+	if a.shown != nil || len(a.waiting) == 0 {
+		return
+	}
+	h := a.waiting[slices.Min(slices.Collect(maps.Keys(a.waiting)))]
+	a.shown, a.tunnel = &h.questions[0], h.tunnel
+	forgetTyped(a.proc.In)
+	fmt.Fprint(a.proc.Out, shownQuestion(*a.shown))
+}
+
+// shownQuestion is a question for a person. Its words come from commands and are not
+// to move the cursor.
+func shownQuestion(q contract.Question) string {
+	who := "a command"
+	if q.Process != "" {
+		who = fmt.Sprintf("%s (pid %d)", q.Process, q.PID)
+	}
+	if q.Run != "" {
+		who += ", run " + q.Run
+	}
+	what := q.Host
+	if q.Method != "" {
+		what = q.Method + " " + q.Path + " on " + q.Host
+	}
+	choices := "[o]nce, this [h]our, "
+	if q.Run != "" {
+		choices = "[o]nce, this [r]un, this [h]our, "
+	}
+	if always(q) {
+		choices += "[a]lways, "
+	}
+	return fmt.Sprintf("\n%s wants %s\n  %s\n  %s[n]o? ", status.Printable(who), status.Printable(what), status.Printable(q.Why), choices)
+}
+
+// always reports whether an entry of the configuration says just what is asked.
+func always(q contract.Question) bool { return q.Entry != "" && q.Config != "" }
+
+// answer takes what was typed for the question that is shown.
+func (a *asking) answer(ctx context.Context, typed string) {
+	if a.shown == nil {
+		return
+	}
+	q := *a.shown
+	answer, ok := answers[typed[:min(1, len(typed))]]
+	if !ok || typed != answer && len(typed) > 1 || answer == contract.AnswerRun && q.Run == "" || answer == contract.AnswerAlways && !always(q) {
+		fmt.Fprint(a.proc.Out, shownQuestion(q))
+		return
+	}
+	if answer == contract.AnswerAlways {
+		if err := config.AddAllow(q.Config, q.Entry); err != nil {
+			a.proc.say("%v", err)
+			fmt.Fprint(a.proc.Out, shownQuestion(q))
+			return
+		}
+		a.proc.say("%s allows %q now; as it was before: %s", q.Config, q.Entry, q.Config+config.BackupSuffix)
+	}
+	if err := a.tunnel.Answer(ctx, q.ID, answer); err != nil {
+		a.proc.say("too late, or refused: %v", err)
+	}
+	a.answered[a.tunnel.Record.Secret+q.ID] = true
+	a.shown = nil
+	a.hear(heard{a.tunnel, slices.Clone(a.waiting[a.tunnel.Record.Port].questions)})
+}
