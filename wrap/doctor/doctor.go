@@ -51,10 +51,13 @@ type Row struct {
 	// Online is what came of trying the tool's own registry; nil when that was
 	// not asked for, or the tool has none.
 	Online *Online `json:"online,omitempty"`
+
+	kept bool // from the network, by what Fix names
 }
 
-// Tried reports whether the tool got as far as the network: else nothing is shown of it.
-func (r Row) Tried() bool { return r.Proxy != "not tried" }
+// Tried reports whether the trial shows something: the tool got as far as the network,
+// or something is known to keep it from that.
+func (r Row) Tried() bool { return r.Proxy != "not tried" || r.kept }
 
 // Online is what came of a tool's use of the registry that it is configured for.
 type Online struct {
@@ -204,7 +207,7 @@ func Judge(row *Row, seen Seen, p plan.Plan, advice func(rules.Class) string) {
 		row.Fix = "give it the tunnel by its own option: " + cmp.Or(advice(rules.ProxyBypassed), "$HTTPS_PROXY") + "; what it gets: agentproxy exec --dry-run -- " + row.Tool
 	}
 	if better := obstacle(p, row.Proxy != "tunnel"); better != "" {
-		row.Fix = better
+		row.Fix, row.kept = better, true
 	}
 }
 
