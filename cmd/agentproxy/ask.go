@@ -35,10 +35,7 @@ this command runs. It shows each and takes an answer: once, this run, this hour,
 (written into your configuration), or no. What a rule denies is not asked about, and
 nothing is when nobody listens, in CI or after exec --no-ask. A run cannot answer.`,
 		define: func(*pflag.FlagSet) action {
-			return func(ctx context.Context, proc *process, args []string) error {
-				if err := noArgs("ask", args); err != nil {
-					return err
-				}
+			return func(ctx context.Context, proc *process, _ []string) error {
 				return runAsk(ctx, proc)
 			}
 		},

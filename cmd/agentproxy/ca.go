@@ -35,10 +35,7 @@ func caCommand() *command {
 				define: func(flags *pflag.FlagSet) action {
 					asPEM := flags.Bool("pem", false, "print the certificate")
 					asJSON := flags.Bool("json", false, "print JSON")
-					return func(_ context.Context, proc *process, args []string) error {
-						if err := noArgs("ca show", args); err != nil {
-							return err
-						}
+					return func(_ context.Context, proc *process, _ []string) error {
 						if *asPEM && *asJSON {
 							return hint(errors.New("--pem and --json exclude each other"), "agentproxy ca show --pem")
 						}
@@ -99,10 +96,7 @@ This stops your tunnels. Commands that run behind one lose their connections. Th
 CA stays beside the new one until every store has the new one.`,
 				destroys: true,
 				define: func(*pflag.FlagSet) action {
-					return func(ctx context.Context, proc *process, args []string) error {
-						if err := noArgs("ca rotate", args); err != nil {
-							return err
-						}
+					return func(ctx context.Context, proc *process, _ []string) error {
 						return rotateCA(ctx, proc)
 					}
 				},

@@ -23,7 +23,8 @@ import (
 type command struct {
 	// name is what stands behind "agentproxy"; a verb's has two words.
 	name string
-	// args follows the name in the usage line, with placeholders in capitals.
+	// args follows the name in the usage line, with placeholders in capitals; "" is for
+	// a command that takes none.
 	args string
 	// short is one line that begins with a verb.
 	short string
@@ -162,6 +163,9 @@ func (c *command) run(proc *process, args []string) error {
 	if rest := flags.Args(); len(rest) > 0 && named(c.verbs, rest[0]) != nil {
 		return hint(fmt.Errorf("flags of %s %s go behind it", c.name, rest[0]), "agentproxy %s %s --help", c.name, rest[0])
 	}
+	if rest := flags.Args(); len(rest) > 0 && c.args == "" && !c.hidden {
+		return hint(fmt.Errorf("%s takes no argument %q", c.name, rest[0]), "agentproxy %s --help", c.name)
+	}
 	return act(context.Background(), proc, flags.Args())
 }
 
@@ -299,14 +303,6 @@ func attached(ctx context.Context, proc *process, options attach.Options) (*atta
 	}
 	sayNotice(proc, tunnel)
 	return tunnel, nil
-}
-
-// noArgs refuses arguments of a command that takes none.
-func noArgs(c string, args []string) error {
-	if len(args) > 0 {
-		return hint(fmt.Errorf("%s takes no argument %q", c, args[0]), "agentproxy %s --help", c)
-	}
-	return nil
 }
 
 // oneArg is the action of a command with one argument and no flags.

@@ -39,10 +39,7 @@ identity. It starts the tunnel when none runs. Formats beside those of shells:
 			flags.StringVar(&f.format, "shell", "sh", "the same as --format, with a `SHELL`")
 			flags.BoolVar(&f.explain, "explain", false, "print every value with its reason")
 			flags.BoolVar(&f.json, "json", false, "print the changes with their reasons as JSON")
-			return func(ctx context.Context, proc *process, args []string) error {
-				if err := noArgs("env", args); err != nil {
-					return err
-				}
+			return func(ctx context.Context, proc *process, _ []string) error {
 				return runEnv(ctx, proc, f)
 			}
 		},

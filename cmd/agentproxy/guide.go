@@ -31,10 +31,7 @@ func guideCommand() *command {
 		define: func(flags *pflag.FlagSet) action {
 			var t tunnelFlags
 			t.define(flags)
-			return func(ctx context.Context, proc *process, args []string) error {
-				if err := noArgs("guide", args); err != nil {
-					return err
-				}
+			return func(ctx context.Context, proc *process, _ []string) error {
 				_, tunnel, err := t.attach(ctx, proc)
 				if err != nil {
 					return err

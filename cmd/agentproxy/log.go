@@ -38,10 +38,7 @@ the state directory, 32 MB at most.`,
 			flags.StringVar(&f.filter.Run, "run", "", "only this run's, by its `ID` or the beginning of it")
 			flags.StringVar(&f.filter.Host, "host", "", "only this `HOST`'s, on any port unless it names one")
 			flags.BoolVar(&f.json, "json", false, "print the lines as they are in the log, JSON each")
-			return func(ctx context.Context, proc *process, args []string) error {
-				if err := noArgs("log", args); err != nil {
-					return err
-				}
+			return func(ctx context.Context, proc *process, _ []string) error {
 				return runLog(ctx, proc, f)
 			}
 		},

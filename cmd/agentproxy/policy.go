@@ -49,10 +49,7 @@ func policyShowCommand() *command {
 			var t tunnelFlags
 			t.define(flags)
 			asJSON := flags.Bool("json", false, "print JSON")
-			return func(_ context.Context, proc *process, args []string) error {
-				if err := noArgs("policy show", args); err != nil {
-					return err
-				}
+			return func(_ context.Context, proc *process, _ []string) error {
 				return showPolicy(proc, t, *asJSON)
 			}
 		},
@@ -131,10 +128,7 @@ func policyReloadCommand() *command {
   agentproxy policy reload                         # also the files that groups such as @npm come from
   agentproxy policy reload && agentproxy status     # and what is in force then`,
 		define: func(*pflag.FlagSet) action {
-			return func(ctx context.Context, proc *process, args []string) error {
-				if err := noArgs("policy reload", args); err != nil {
-					return err
-				}
+			return func(ctx context.Context, proc *process, _ []string) error {
 				return reloadPolicies(ctx, proc)
 			}
 		},

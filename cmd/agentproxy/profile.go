@@ -35,10 +35,7 @@ $XDG_CONFIG_HOME/agentproxy/profiles. One with the name of ours replaces it.`,
   agentproxy profile list --json    # for programs`,
 				define: func(flags *pflag.FlagSet) action {
 					asJSON := flags.Bool("json", false, "print JSON")
-					return func(_ context.Context, proc *process, args []string) error {
-						if err := noArgs("profile list", args); err != nil {
-							return err
-						}
+					return func(_ context.Context, proc *process, _ []string) error {
 						return listProfiles(proc, *asJSON)
 					}
 				},
@@ -80,10 +77,7 @@ $XDG_CONFIG_HOME/agentproxy/profiles. One with the name of ours replaces it.`,
 				define: func(flags *pflag.FlagSet) action {
 					asJSON := flags.Bool("json", false, "print JSON")
 					forget := flags.Bool("forget", false, "forget all of them")
-					return func(_ context.Context, proc *process, args []string) error {
-						if err := noArgs("profile learned", args); err != nil {
-							return err
-						}
+					return func(_ context.Context, proc *process, _ []string) error {
 						return listLearned(proc, *asJSON, *forget)
 					}
 				},

@@ -44,10 +44,7 @@ tokens, cookies, your name and your home directory are taken out.`,
 			var t tunnelFlags
 			t.define(flags)
 			asJSON := flags.Bool("json", false, "print JSON")
-			return func(ctx context.Context, proc *process, args []string) error {
-				if err := noArgs("report", args); err != nil {
-					return err
-				}
+			return func(ctx context.Context, proc *process, _ []string) error {
 				return runReport(ctx, proc, t, *asJSON)
 			}
 		},

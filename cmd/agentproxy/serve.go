@@ -31,10 +31,7 @@ func serveCommand() *command {
 			t := tunnelFlags{anywhere: true}
 			t.define(flags)
 			port := flags.Int("port", 0, "listen on this `PORT` of 127.0.0.1 (default: front.port, or a free one)")
-			return func(ctx context.Context, proc *process, args []string) error {
-				if err := noArgs("serve", args); err != nil {
-					return err
-				}
+			return func(ctx context.Context, proc *process, _ []string) error {
 				options, err := t.options(proc)
 				if err != nil {
 					return err
@@ -107,10 +104,7 @@ reads them from the environment. Without --tls they cross the network in clear t
 			t.define(flags)
 			listen := flags.String("listen", "", "`ADDRESS:PORT` to listen at (required)")
 			name := flags.String("tls", "", "speak TLS to clients, with a certificate for this host `NAME`")
-			return func(ctx context.Context, proc *process, args []string) error {
-				if err := noArgs("egress", args); err != nil {
-					return err
-				}
+			return func(ctx context.Context, proc *process, _ []string) error {
 				options, err := t.options(proc)
 				if err != nil {
 					return err

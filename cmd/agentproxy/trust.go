@@ -105,10 +105,7 @@ func (t *trusting) defineChange(flags *pflag.FlagSet) {
 
 // verb runs one of the verbs with the stores open.
 func (t *trusting) verb(name string, act func(context.Context) error) action {
-	return func(ctx context.Context, proc *process, args []string) error {
-		if err := noArgs("trust "+name, args); err != nil {
-			return err
-		}
+	return func(ctx context.Context, proc *process, _ []string) error {
 		t.proc = proc
 		if err := t.open(name); err != nil {
 			return err

@@ -28,10 +28,7 @@ func upCommand() *command {
 		define: func(flags *pflag.FlagSet) action {
 			var t tunnelFlags
 			t.define(flags)
-			return func(ctx context.Context, proc *process, args []string) error {
-				if err := noArgs("up", args); err != nil {
-					return err
-				}
+			return func(ctx context.Context, proc *process, _ []string) error {
 				options, tunnel, err := t.attach(ctx, proc)
 				if err != nil {
 					return err
@@ -56,10 +53,7 @@ func downCommand() *command {
   agentproxy down && agentproxy up               # a fresh one`,
 		long: "down stops every tunnel in your state directory. Commands that run behind one lose their\nconnections.",
 		define: func(*pflag.FlagSet) action {
-			return func(ctx context.Context, proc *process, args []string) error {
-				if err := noArgs("down", args); err != nil {
-					return err
-				}
+			return func(ctx context.Context, proc *process, _ []string) error {
 				return stopTunnels(ctx, proc)
 			}
 		},
@@ -109,10 +103,7 @@ tunnel the exit status is 1.`,
 			var t tunnelFlags
 			t.define(flags)
 			asJSON := flags.Bool("json", false, "print the status document")
-			return func(ctx context.Context, proc *process, args []string) error {
-				if err := noArgs("status", args); err != nil {
-					return err
-				}
+			return func(ctx context.Context, proc *process, _ []string) error {
 				return runStatus(ctx, proc, t, *asJSON)
 			}
 		},
@@ -173,10 +164,7 @@ func versionCommand() *command {
   agentproxy version --json                      # for programs`,
 		define: func(flags *pflag.FlagSet) action {
 			asJSON := flags.Bool("json", false, "print JSON")
-			return func(_ context.Context, proc *process, args []string) error {
-				if err := noArgs("version", args); err != nil {
-					return err
-				}
+			return func(_ context.Context, proc *process, _ []string) error {
 				if *asJSON {
 					return printJSON(proc.Out, thisBuild())
 				}

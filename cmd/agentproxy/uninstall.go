@@ -35,10 +35,7 @@ and profiles stay. Directories that are empty then go, too.`,
 		define: func(flags *pflag.FlagSet) action {
 			dryRun := flags.Bool("dry-run", false, "print what would be undone, and change nothing")
 			yes := flags.BoolP("yes", "y", false, "do not ask")
-			return func(ctx context.Context, proc *process, args []string) error {
-				if err := noArgs("uninstall", args); err != nil {
-					return err
-				}
+			return func(ctx context.Context, proc *process, _ []string) error {
 				return uninstall(ctx, proc, *dryRun, *yes)
 			}
 		},
