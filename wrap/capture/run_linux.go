@@ -97,10 +97,15 @@ const stageTimeout = 10 * time.Second
 
 // Finish waits for the stage, once that has been started, hands its sockets on and
 // returns when it has become the command. An error of execve(2) is a syscall.Errno.
-func (r *Run) Finish() error {
+func (r *Run) Finish() (err error) {
 	unix.Close(r.theirs)
 	r.theirs = 0
 	defer r.Abandon()
+	defer func() {
+		if err != nil {
+			r.end(false)
+		}
+	}()
 	r.ours.SetDeadline(time.Now().Add(stageTimeout))
 	m, err := sockets.Receive(r.ours)
 	switch {
@@ -110,7 +115,6 @@ func (r *Run) Finish() error {
 		return r.Refusal(errors.New(m.Error))
 	}
 	if err := r.handOver(m.Set); err != nil {
-		r.Leave()
 		return fmt.Errorf("hand the command's network to the tunnel: %w", err)
 	}
 	gone := sockets.Send(r.ours, sockets.Message{})
@@ -125,7 +129,6 @@ func (r *Run) Finish() error {
 	case err != nil: // the connection has ended with the stage: it is the command now
 		return nil
 	case m.Executing:
-		r.Leave()
 		return syscall.Errno(m.Errno)
 	}
 	return r.Refusal(errors.New(m.Error))
@@ -146,14 +149,18 @@ func (r *Run) handOver(set *sockets.Set) error {
 
 // Leave is called when the command has ended: what it has left behind goes on being
 // supervised, by a process of its own.
-func (r *Run) Leave() {
+func (r *Run) Leave() { r.end(true) }
+
+// end ends what supervises, with a successor for whoever is left. A command that has not
+// begun leaves nobody.
+func (r *Run) end(begun bool) {
 	s := r.supervisor
 	if s == nil {
 		return
 	}
 	r.supervisor = nil
 	s.stop()
-	if s.isNeeded() {
+	if begun && s.isNeeded() {
 		s.succession()
 	}
 	s.close()

@@ -8,14 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/agentproxy/agentproxy/proxy/capture/sockets"
+	"github.com/agentproxy/agentproxy/proxy/proxytest/contained"
 	"github.com/agentproxy/agentproxy/proxy/proxytest/leftout"
 	"github.com/agentproxy/agentproxy/proxy/proxytest/process"
 	"golang.org/x/sys/unix"
@@ -198,6 +197,36 @@ func TestASupervisedCommandReadsOurRoots(t *testing.T) {
 	}
 }
 
+// One that cannot be executed is told by the error of execve(2), and nobody is
+// supervised then.
+func TestASupervisedCommandThatIsNotThere(t *testing.T) {
+	hand, ended := tunnel(t)
+	r, err := New(Options{}, hand)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.FallBack(&Refused{What: "no network of its own", Err: errors.New("by a test")})
+	path, stage, err := r.Begin("/nowhere/at/all", []string{"all"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := &exec.Cmd{Path: path, Args: stage, Env: os.Environ()}
+	Clone(cmd)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	err = r.Finish()
+	cmd.Wait()
+	if errors.As(err, new(*Refused)) {
+		leftout.Note(t, "a supervisor for a command, which this system refuses")
+		return
+	}
+	if err != syscall.ENOENT {
+		t.Errorf("%v", err)
+	}
+	ended()
+}
+
 // What a supervised command leaves behind goes on being supervised; the tunnel is told
 // when the last of it has ended.
 func TestWhatIsLeftBehindIsSupervised(t *testing.T) {
@@ -223,29 +252,13 @@ func TestWhatIsLeftBehindIsSupervised(t *testing.T) {
 	}
 }
 
-// beContained becomes another process of ours under a filter that refuses what the
-// default ones of container engines refuse.
+// beContained becomes another process of ours as in a container.
 func beContained(args []string) error {
-	runtime.LockOSThread()
-	p := []unix.SockFilter{load(offsetNumber)}
-	for _, call := range []uint32{unix.SYS_UNSHARE, unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_SETNS, unix.SYS_PIDFD_GETFD, unix.SYS_PTRACE, unix.SYS_BPF} {
-		p = append(p, unless(call, 1), failWith(unix.EPERM))
-	}
-	p = append(p, unless(unix.SYS_CLONE3, 1), failWith(unix.ENOSYS),
-		unless(unix.SYS_CLONE, 3), load(offsetArg0), unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWNS, Jf: 1}, failWith(unix.EPERM),
-		ret(unix.SECCOMP_RET_ALLOW))
-	program := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return err
-	}
-	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&program))); errno != 0 {
-		return errno
-	}
 	path, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	return syscall.Exec(path, append([]string{path, tryRole}, args...), os.Environ())
+	return contained.Exec(append([]string{path, tryRole}, args...))
 }
 
 const tryRole = "try"
