@@ -150,9 +150,11 @@ func TestTheReaderLeaves(t *testing.T) {
 	}
 }
 
-// A command that closes its output ends the pipe, though it lives on.
-func TestOutputIsClosedEarly(t *testing.T) {
-	cmd, result := wrapped(t, "inherit", "echo all; exec >&-; read forever")
+// closesOutput runs a command that closes its output and lives on until the pipe has
+// ended, and returns what was known of it.
+func closesOutput(t *testing.T, how string) report {
+	t.Helper()
+	cmd, result := wrapped(t, how, "echo all; exec >&-; read forever")
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -164,26 +166,19 @@ func TestOutputIsClosedEarly(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if r := result(); !r.Gone {
+	return result()
+}
+
+// A command that closes its output ends the pipe, though it lives on.
+func TestOutputIsClosedEarly(t *testing.T) {
+	if r := closesOutput(t, "inherit"); !r.Gone {
 		t.Errorf("%+v", r)
 	}
 }
 
 // What is to be kept is let go of when the command lives on, and else not.
 func TestOutputIsKept(t *testing.T) {
-	cmd, result := wrapped(t, "keep inherit", "echo all; exec >&-; read forever")
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := io.ReadAll(on(t, cmd)); err != nil || string(out) != "all\n" {
-		t.Errorf("read %q, %v", out, err)
-	}
-	stdin.Close()
-	if err := cmd.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	if r := result(); !r.Gone {
+	if r := closesOutput(t, "keep inherit"); !r.Gone {
 		t.Errorf("it lived on: %+v", r)
 	}
 
