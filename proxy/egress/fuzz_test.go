@@ -397,6 +397,7 @@ func FuzzDeniedRequests(f *testing.F) {
 		{"GET https://origin.test/admin HTTP/1.1", "X: y"}, {"GET //admin HTTP/1.1", "X: y"}, {"OPTIONS * HTTP/1.1", "X: y"}, {`GET /\admin HTTP/1.1`, "X: y"},
 		{"GET /admin;x HTTP/1.1", "X: y"}, {"HEAD /ADMIN/x HTTP/1.1", "X: y"}, {"GET /?/admin HTTP/1.1", "X: y"}, {"GET /%61dmin HTTP/1.1", "Te: trailers"},
 		{"GET /ok HTTP/1.1", "X: y\nX: \n\nDELETE / HTTP/1.1\nHost: origin.test"}, {"GET /#/../admin HTTP/1.1", "X: y"},
+		{"GET / HTTP/1.1", "X: y\r\n\r\nGET /admin HTTP/1.1\r\nH.te: origin.test"},
 	} {
 		f.Add(seed[0], seed[1])
 	}

@@ -170,9 +170,10 @@ func isSimple(r *http.Request) bool {
 			return false
 		}
 	}
-	// http.ReadRequest lets pass what the server refuses: a name with a space in
-	// it could be read as another header behind us.
-	if !httpguts.ValidHostHeader(r.Host) {
+	// http.ReadRequest lets pass what the server refuses: a request without a
+	// Host (RFC 9112 §3.2), or a name with a space in it, which could be read as
+	// another header behind us.
+	if r.Host == "" || !httpguts.ValidHostHeader(r.Host) {
 		return false
 	}
 	for name, values := range r.Header {
