@@ -74,7 +74,7 @@ func (s *session) Serve(client net.Conn, report func(*status.Failure)) {
 	}
 	state := conn.ConnectionState()
 	held := records.release()
-	c := &clientConn{Conn: conn, tls: conn, session: s, report: report, sni: state.ServerName}
+	c := &clientConn{Conn: conn, tls: conn, records: records, session: s, report: report, sni: state.ServerName}
 	attach := func(watched net.Conn) net.Conn {
 		c.Conn = watched
 		return c
@@ -132,6 +132,7 @@ func (s *session) rejected(err error) *status.Failure {
 type clientConn struct {
 	net.Conn
 	tls     *tls.Conn
+	records *recordConn // below tls
 	session *session
 	report  func(*status.Failure)
 	sni     string
@@ -139,8 +140,13 @@ type clientConn struct {
 
 	requests atomic.Int64
 	used     atomic.Bool
-	shared   shared
+	// addressed is a Host that was found to be the target's.
+	addressed atomic.Pointer[addressed]
+	shared    shared
 }
+
+// addressed is a Host as the client wrote it, and in its normal form.
+type addressed struct{ host, authority string }
 
 type clientKey struct{}
 
@@ -156,13 +162,21 @@ func (c *clientConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Write sends what takes several records as one segment.
+func (c *clientConn) Write(b []byte) (int, error) {
+	if len(b) <= maxPlaintext {
+		return c.Conn.Write(b)
+	}
+	return c.records.gather(c.Conn.Write, b)
+}
+
 // CloseWrite lets an upgraded connection be half-closed (httputil.ReverseProxy).
 func (c *clientConn) CloseWrite() error {
 	return c.tls.CloseWrite()
 }
 
 // raw is the client's connection below TLS.
-func (c *clientConn) raw() net.Conn { return c.tls.NetConn().(*recordConn).Conn }
+func (c *clientConn) raw() net.Conn { return c.records.Conn }
 
 // watch cancels a context when the client hangs up before it is done. It is for
 // a request with a body: net/http looks for that only behind the body, which an
@@ -232,10 +246,10 @@ func fitsRequestLine(target string) bool {
 // read it as another host than the one that was judged. A port stays when it was
 // written.
 func (c *clientConn) authority(host string) string {
-	t := c.session.target
-	if host == t.Host.String() && !t.Host.IsIP() {
-		return host
+	if known := c.addressed.Load(); known != nil && known.host == host {
+		return known.authority
 	}
+	t := c.session.target
 	full := t.String()
 	name := full[:strings.LastIndexByte(full, ':')]
 	switch {
@@ -250,6 +264,9 @@ func (c *clientConn) authority(host string) string {
 // misdirected returns why the request does not belong to the CONNECT host
 // (RFC 9110 §15.5.20), "" when it does.
 func (c *clientConn) misdirected(r *http.Request) string {
+	if known := c.addressed.Load(); known != nil && known.host == r.Host {
+		return ""
+	}
 	t := c.session.target
 	if c.sni != "" {
 		if h, err := policy.ParseHost(c.sni); err != nil || h != t.Host {
@@ -263,6 +280,7 @@ func (c *clientConn) misdirected(r *http.Request) string {
 	if err != nil || got != t {
 		return "the request is for " + quote(r.Host) + ", not for the CONNECT host " + t.String()
 	}
+	c.addressed.Store(&addressed{r.Host, c.authority(r.Host)})
 	return ""
 }
 

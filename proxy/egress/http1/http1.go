@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/egress/message"
+	"github.com/agentproxy/agentproxy/proxy/egress/wire"
 	"github.com/agentproxy/agentproxy/proxy/idle"
 	"github.com/agentproxy/agentproxy/proxy/status"
 	"golang.org/x/net/http/httpguts"
@@ -198,7 +199,7 @@ func (p *path) carry(r *http.Request) bool {
 	if err != nil {
 		return p.fail(err)
 	}
-	err = p.respond(r, res, conn.in)
+	err = p.respond(r, res, conn)
 	p.rest()
 	if err != nil || res.Close {
 		conn.Close()
@@ -337,7 +338,7 @@ func (p *path) writeHead(res *http.Response) {
 
 // respond writes the response. Bytes are flushed as soon as no more of them are
 // at hand, so that events arrive when they are sent.
-func (p *path) respond(r *http.Request, res *http.Response, origin *bufio.Reader) error {
+func (p *path) respond(r *http.Request, res *http.Response, origin *Conn) error {
 	message.DropHopByHop(res.Header)
 	hasBody := r.Method != http.MethodHead && res.StatusCode != http.StatusNoContent && res.StatusCode != http.StatusNotModified
 	chunked := hasBody && res.ContentLength < 0
@@ -361,7 +362,7 @@ func (p *path) respond(r *http.Request, res *http.Response, origin *bufio.Reader
 }
 
 // body writes the body. That the origin broke off is a *message.BrokenError.
-func (p *path) body(res *http.Response, chunked bool, origin *bufio.Reader) error {
+func (p *path) body(res *http.Response, chunked bool, origin *Conn) error {
 	buf := p.buffers.Get()
 	defer p.buffers.Put(buf)
 	var w io.Writer = p.out
@@ -372,7 +373,7 @@ func (p *path) body(res *http.Response, chunked bool, origin *bufio.Reader) erro
 		w = httputil.NewChunkedWriter(p.out)
 	}
 	for read := int64(0); ; {
-		n, err := res.Body.Read(buf)
+		n, err := p.some(res, chunked, origin, buf)
 		if read += int64(n); n > 0 {
 			if _, err := w.Write(buf[:n]); errors.Is(err, net.ErrClosed) {
 				return &message.BrokenError{Read: read, Length: res.ContentLength, Err: message.ErrStopped}
@@ -387,7 +388,7 @@ func (p *path) body(res *http.Response, chunked bool, origin *bufio.Reader) erro
 			p.out.Flush()
 			return &message.BrokenError{Read: read, Length: res.ContentLength, Err: err}
 		}
-		if origin == nil || origin.Buffered() == 0 {
+		if origin == nil || origin.in.Buffered() == 0 {
 			if err := p.out.Flush(); err != nil {
 				return err
 			}
@@ -400,6 +401,24 @@ func (p *path) body(res *http.Response, chunked bool, origin *bufio.Reader) erro
 		p.out.WriteString("\r\n")
 	}
 	return nil
+}
+
+// some reads what there is of a body, and waits only while there is nothing. A
+// body of several records is so read until the buffer is full; one in chunks comes
+// as it is cut, since net/http's reader of chunks keeps its errors.
+func (p *path) some(res *http.Response, chunked bool, origin *Conn, buf []byte) (int, error) {
+	n, err := res.Body.Read(buf)
+	if origin == nil || chunked {
+		return n, err
+	}
+	for err == nil && n < len(buf) {
+		var more int
+		if more, err = wire.AtHand(origin.Conn, res.Body, buf[n:]); more == 0 {
+			break
+		}
+		n += more
+	}
+	return n, err
 }
 
 // fail answers a request that could not be carried, if there is still somebody

@@ -175,6 +175,19 @@ func Silent(c *tls.Conn) bool { return silent(c, whatIsThere) }
 // Silent without asking the kernel.
 func Read(c *tls.Conn) bool { return silent(c, nothing) }
 
+// AtHand reads from a reader above c what can be had without waiting; there may
+// be nothing. Nobody else may read the connection meanwhile.
+func AtHand(c *tls.Conn, r io.Reader, b []byte) (int, error) {
+	w := Of(c)
+	w.wait = whatIsThere
+	n, err := r.Read(b)
+	w.wait = untilItComes
+	if err == errNothing {
+		err = nil
+	}
+	return n, err
+}
+
 func silent(c *tls.Conn, ask waiting) bool {
 	w := Of(c)
 	w.wait = ask

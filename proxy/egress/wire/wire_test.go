@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"bytes"
 	"crypto/tls"
 	"io"
 	"net"
@@ -177,5 +178,36 @@ func TestACutShows(t *testing.T) {
 	}
 	if !p.wire.Cut() {
 		t.Error("a cut does not show")
+	}
+}
+
+// AtHand never waits, loses nothing, and leaves the connection fit for ordinary reads.
+func TestAtHandTakesWhatIsThere(t *testing.T) {
+	t.Parallel()
+	p := connect(t)
+	b := make([]byte, 64<<10)
+	if n, err := wire.AtHand(p.client, p.client, b); n != 0 || err != nil {
+		t.Fatalf("%d bytes and %v of a silent connection", n, err)
+	}
+	sent := bytes.Repeat([]byte("0123456789abcdef"), 3<<10) // 48 KiB: three records
+	if _, err := p.origin.Write(sent); err != nil {
+		t.Fatal(err)
+	}
+	n, err := p.client.Read(b)
+	for err == nil && n < len(sent) {
+		var more int
+		more, err = wire.AtHand(p.client, p.client, b[n:])
+		n += more
+	}
+	if err != nil || !bytes.Equal(b[:n], sent) {
+		t.Fatalf("%d bytes of %d, %v", n, len(sent), err)
+	}
+	p.exchange(t)
+	p.origin.Close()
+	if n, err := p.client.Read(b); n != 0 || err != io.EOF {
+		t.Fatalf("%d bytes and %v at the end", n, err)
+	}
+	if n, err := wire.AtHand(p.client, p.client, b); n != 0 || err != io.EOF {
+		t.Errorf("%d bytes and %v behind the end", n, err)
 	}
 }
