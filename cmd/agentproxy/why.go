@@ -40,8 +40,9 @@ func whyCommand() *command {
   agentproxy why db.example:8443 --json          # the same for a program`,
 		long: `
 The name of an allowed host is resolved as the egress does it: why shows each address and
-what the policy decides about it. An upstream egress decides and resolves for itself.
-Then why shows what it answered lately.`,
+what the policy decides about it. An upstream egress decides and resolves for itself: why
+connects to the host through it, and shows who signs there and what is wrong with that.
+The last failures come at the end.`,
 		define: func(flags *pflag.FlagSet) action {
 			var t tunnelFlags
 			t.define(flags)
@@ -81,7 +82,7 @@ type reason struct {
 	Addresses  []judgedAddress `json:"addresses,omitempty"`
 	Unresolved string          `json:"unresolved,omitempty"`
 	// Presented is what it presents through an upstream egress, nil where there is
-	// none or no tunnel.
+	// none or it cannot be reached.
 	Presented *inspect.Report `json:"presented,omitempty"`
 	// Failures are the last ones about the host, oldest first.
 	Failures []*status.Failure `json:"failures"`
@@ -115,8 +116,15 @@ func runWhy(ctx context.Context, proc *process, flags tunnelFlags, text, method 
 	if err := r.resolve(ctx, wanted.Config, q.target); err != nil {
 		return err
 	}
-	tunnel, err := attach.Find(ctx, options)
+	find := attach.Find
+	if r.Decision == "upstream" {
+		find = attach.Attach // what is presented there can be seen through a tunnel only
+	}
+	tunnel, err := find(ctx, options)
 	if err == nil {
+		if tunnel.Record.Upstream != "" {
+			r.Presented, _ = presentedBy(ctx, tunnel, options.Config, r.Host) // a refusal is among the failures
+		}
 		doc, err := tunnel.Status(ctx)
 		if err != nil {
 			return err
@@ -125,9 +133,6 @@ func runWhy(ctx context.Context, proc *process, flags tunnelFlags, text, method 
 			if f.Host == r.Host {
 				r.Failures = append(r.Failures, f)
 			}
-		}
-		if tunnel.Record.Upstream != "" {
-			r.Presented, _ = presentedBy(ctx, tunnel, options.Config, r.Host) // a refusal is among the failures
 		}
 	} else if !errors.Is(err, attach.ErrNone) {
 		return err
