@@ -14,6 +14,7 @@ import (
 	"github.com/agentproxy/agentproxy/proxy/attach"
 	"github.com/agentproxy/agentproxy/proxy/config"
 	"github.com/agentproxy/agentproxy/proxy/guard"
+	"github.com/agentproxy/agentproxy/wrap/capture"
 	"github.com/agentproxy/agentproxy/wrap/child"
 	"github.com/agentproxy/agentproxy/wrap/verdict"
 	"github.com/spf13/pflag"
@@ -318,7 +319,8 @@ func oneArg(c, what, try string, act func(*process, string) error) action {
 // exitStatus maps an error to our exit status.
 func exitStatus(err error) int {
 	var start *child.StartError
-	if errors.As(err, &start) {
+	var refused *capture.Refused
+	if errors.As(err, &start) && !errors.As(err, &refused) {
 		return start.Status
 	}
 	var down *notRunning
