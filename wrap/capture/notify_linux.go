@@ -135,6 +135,31 @@ func (call *notification) readFile(address uint64, b []byte) (int, error) {
 	return unix.Pread(int(file.Fd()), b, int64(address))
 }
 
+// part is what is written, and to where.
+type part struct {
+	address uint64
+	data    []byte
+}
+
+// write writes to the memory of a thread whose call waits: the file is that process's
+// whoever gets its number later.
+func (s *supervisor) write(call *notification, parts ...part) error {
+	file, err := os.OpenFile(fmt.Sprintf("/proc/%d/mem", call.tid), os.O_WRONLY, 0)
+	if err != nil {
+		return unix.EFAULT
+	}
+	defer file.Close()
+	if !s.calls.isWaiting(call) {
+		return unix.EINTR
+	}
+	for _, p := range parts {
+		if n, err := unix.Pwrite(int(file.Fd()), p.data, int64(p.address)); err != nil || n < len(p.data) {
+			return unix.EFAULT
+		}
+	}
+	return nil
+}
+
 const pageSize = 4096 // the least: a read that does not cross a multiple of it is within one page
 
 // text reads a path, which ends with a zero byte.

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/capture/sockets"
 	"golang.org/x/sys/unix"
@@ -27,11 +27,12 @@ import (
 type supervisor struct {
 	calls notifications
 	supervision
-	files, dirs map[fileID]string
-	alive       *os.File
-	wake        [2]*os.File
-	handling    sync.WaitGroup
-	ended       chan struct{}
+	roots    roots
+	held     held
+	alive    *os.File
+	wake     [2]*os.File
+	handling sync.WaitGroup
+	ended    chan struct{}
 }
 
 // supervision is what a supervisor knows.
@@ -45,36 +46,15 @@ type supervision struct {
 	Mounts  []Mount `json:"mounts,omitempty"`
 }
 
-// fileID identifies one by what it is, whatever its path.
-type fileID struct{ dev, ino uint64 }
-
-func identify(path string) (fileID, bool) {
-	var st unix.Stat_t
-	if unix.Stat(path, &st) != nil {
-		return fileID{}, false
-	}
-	return fileID{uint64(st.Dev), st.Ino}, true
-}
-
 // supervise begins. The descriptor is the supervisor's from now on, and alive is the
 // writing end of a pipe.
 func supervise(fd int, alive *os.File, known supervision) (*supervisor, error) {
-	s := &supervisor{calls: notifications(fd), supervision: known, files: map[fileID]string{}, dirs: map[fileID]string{}, alive: alive, ended: make(chan struct{})}
+	s := &supervisor{calls: notifications(fd), supervision: known, roots: findRoots(known.Mounts), alive: alive, ended: make(chan struct{})}
 	var err error
 	if s.wake[0], s.wake[1], err = os.Pipe(); err != nil {
 		unix.Close(fd)
 		alive.Close()
 		return nil, err
-	}
-	for _, m := range known.Mounts {
-		id, ok := identify(m.Target)
-		if info, err := os.Stat(m.Source); ok && err == nil {
-			if info.IsDir() {
-				s.dirs[id] = m.Source
-			} else {
-				s.files[id] = m.Source
-			}
-		}
 	}
 	go s.serve()
 	return s, nil
@@ -118,45 +98,47 @@ func (s *supervisor) isNeeded() bool {
 // close lets go of it all: calls fail from now on.
 func (s *supervisor) close() {
 	unix.Close(int(s.calls))
+	s.held.close()
 	s.alive.Close()
 }
 
 func (s *supervisor) handle(call *notification) {
-	if call.nr == unix.SYS_CONNECT {
+	switch call.nr {
+	case unix.SYS_SOCKET:
+		s.create(call)
+	case unix.SYS_BIND, unix.SYS_LISTEN:
+		s.letGo(call)
+	case unix.SYS_CONNECT:
 		s.connect(call)
-		return
+	case unix.SYS_SENDTO:
+		s.sendTo(call)
+	case unix.SYS_RECVFROM:
+		s.receiveFrom(call)
+	default:
+		s.look(call)
 	}
-	s.open(call)
 }
 
 // connect connects in the place of the command.
 func (s *supervisor) connect(call *notification) {
 	fd := int(int32(call.args[0]))
-	to, ok := call.destination()
+	to, ok := call.address(call.args[1], call.args[2])
 	protocol := call.protocol(fd)
 	isStream := strings.HasPrefix(protocol, "TCP") || strings.HasPrefix(protocol, "MPTCP")
-	if !ok || !isStream && !strings.HasPrefix(protocol, "UDP") || !s.calls.isWaiting(call) {
-		s.calls.goOn(call)
-		return
-	}
-	family := unix.AF_INET
-	if strings.HasSuffix(protocol, "v6") {
-		family = unix.AF_INET6
-	}
-	var ours int
-	var err error
 	switch {
-	case isStream:
-		ours, err = s.stream(family, to)
-	case to.Port() != DNSPort && to.Addr().IsLoopback():
+	case !ok || !isStream && !strings.HasPrefix(protocol, "UDP") || !s.calls.isWaiting(call):
 		s.calls.goOn(call)
 		return
-	default:
-		ours, err = s.datagram(family, to)
+	case !isStream && to.Port() != DNSPort && to.Addr().IsLoopback():
+		s.letGo(call)
+		return
 	}
-	if err == nil {
-		defer unix.Close(ours)
-		err = s.inPlace(call, ours, fd)
+	family := familyOf(protocol)
+	var err error
+	if isStream {
+		err = s.stream(call, fd, family, to)
+	} else {
+		err = s.datagrams(call, fd, family, to)
 	}
 	if err != nil {
 		s.calls.fail(call, err)
@@ -165,63 +147,109 @@ func (s *supervisor) connect(call *notification) {
 	s.calls.succeed(call, 0)
 }
 
-// stream returns a connected socket: to the host's own loopback where that was meant,
-// else to the tunnel, which is told where the connection is to go.
-func (s *supervisor) stream(family int, to netip.AddrPort) (int, error) {
+// stream connects to the host's own loopback where that was meant, else to the tunnel,
+// which is told where the connection is to go. Where the command's own socket is not
+// held, or cannot be connected so, one of ours takes its place.
+func (s *supervisor) stream(call *notification, fd, family int, to netip.AddrPort) error {
+	r := route{to: onLoopback(s.Forward), header: sockets.AppendDestination(nil, to)}
 	switch {
 	case to.Port() != DNSPort && to.Addr().IsLoopback():
-		return connected(family, unix.SOCK_STREAM, to)
+		r = route{to: to}
 	case to.Port() != DNSPort && !slices.Contains(s.Ports, to.Port()):
-		return -1, unix.ECONNREFUSED
+		return unix.ECONNREFUSED
 	}
-	fd, err := connected(family, unix.SOCK_STREAM, onLoopback(s.Forward))
+	if h, ok := s.held.take(call.socketOf(fd)); ok {
+		if r.connect(h.fd, family) == nil {
+			unix.Close(h.fd)
+			return nil
+		}
+		s.held.keep(h)
+	}
+	ours, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return -1, err
+		return err
 	}
-	if err := unix.Send(fd, sockets.AppendDestination(nil, to), unix.MSG_NOSIGNAL); err != nil {
-		unix.Close(fd)
-		return -1, err
+	defer unix.Close(ours)
+	if err := r.connect(ours, family); err != nil {
+		return err
 	}
-	return fd, nil
+	return s.inPlace(call, ours, fd)
 }
 
-// datagram returns a socket that asks us for addresses, or where something else was
-// meant one that reaches nobody: what is sent there is refused, as in a network of the
-// command's own.
-func (s *supervisor) datagram(family int, to netip.AddrPort) (int, error) {
-	if to.Port() == DNSPort {
-		return connected(family, unix.SOCK_DGRAM, onLoopback(s.Names))
-	}
-	return connected(family, unix.SOCK_DGRAM, onLoopback(nobody))
+// route is where a stream is connected in truth, and what the tunnel is told on it.
+type route struct {
+	to     netip.AddrPort
+	header []byte
 }
 
-// nobody is a port that nothing serves by datagrams (tcpmux, RFC 1078, is TCP's).
-const nobody = 1
+// connect connects a socket, which may be one that does not block.
+func (r *route) connect(fd, family int) error {
+	address := sockaddr(family, r.to)
+	if address == nil {
+		return unix.EAFNOSUPPORT
+	}
+	err := unix.Connect(fd, address)
+	if err == unix.EINPROGRESS {
+		err = established(fd)
+	}
+	if err == nil && r.header != nil {
+		err = unix.Send(fd, r.header, unix.MSG_NOSIGNAL)
+	}
+	return err
+}
+
+// established waits until a socket is connected. It is to a listener on loopback, which
+// answers at once, if it does.
+func established(fd int) error {
+	polled := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+	n, err := unix.Poll(polled, int(connectTimeout/time.Millisecond))
+	switch {
+	case err != nil:
+		return err
+	case n == 0:
+		return unix.ETIMEDOUT
+	}
+	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err == nil && errno != 0 {
+		err = unix.Errno(errno)
+	}
+	return err
+}
+
+const connectTimeout = 5 * time.Second
 
 func onLoopback(port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
 }
 
-// connected returns a socket of the family that is connected.
-func connected(family, kind int, to netip.AddrPort) (int, error) {
-	var address unix.Sockaddr
+// sockaddr is an address for a socket of a family, nil for one that it cannot have.
+func sockaddr(family int, to netip.AddrPort) unix.Sockaddr {
 	switch {
 	case family == unix.AF_INET6:
-		address = &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
+		return &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
 	case to.Addr().Is4():
-		address = &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
-	default:
-		return -1, unix.EAFNOSUPPORT
+		return &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
 	}
-	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, err
+	return nil
+}
+
+// rawSockaddr is one as the kernel writes it (ip(7), ipv6(7)).
+func rawSockaddr(family int, to netip.AddrPort) []byte {
+	b := binary.BigEndian.AppendUint16(binary.NativeEndian.AppendUint16(nil, uint16(family)), to.Port())
+	if family == unix.AF_INET {
+		b = append(b, to.Addr().Unmap().AsSlice()...)
+		return append(b, make([]byte, unix.SizeofSockaddrInet4-len(b))...)
 	}
-	if err := unix.Connect(fd, address); err != nil {
-		unix.Close(fd)
-		return -1, err
+	ip := to.Addr().As16()
+	b = append(append(b, 0, 0, 0, 0), ip[:]...)
+	return append(b, 0, 0, 0, 0)
+}
+
+func familyOf(protocol string) int {
+	if strings.HasSuffix(protocol, "v6") {
+		return unix.AF_INET6
 	}
-	return fd, nil
+	return unix.AF_INET
 }
 
 // inPlace puts a socket in the place of the command's, with what that one had been
@@ -239,66 +267,13 @@ func (s *supervisor) inPlace(call *notification, ours, theirs int) error {
 	return s.calls.replace(call, ours, theirs, flags&unix.O_CLOEXEC != 0)
 }
 
-// open gives the command a file with our roots in the place of one without.
-func (s *supervisor) open(call *notification) {
-	at, name, flags := unix.AT_FDCWD, call.args[0], call.args[1]
-	if call.nr == unix.SYS_OPENAT {
-		at, name, flags = int(int32(call.args[0])), call.args[1], call.args[2]
-	}
-	source := ""
-	if named, err := call.text(name); err == nil && named != "" {
-		source = s.source(call.within(at, named))
-	}
-	if source == "" || !s.calls.isWaiting(call) {
-		s.calls.goOn(call)
-		return
-	}
-	ours, err := unix.Open(source, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		s.calls.goOn(call)
-		return
-	}
-	defer unix.Close(ours)
-	number, err := s.calls.add(call, ours, flags&unix.O_CLOEXEC != 0)
-	if err != nil {
-		s.calls.fail(call, err)
-		return
-	}
-	s.calls.succeed(call, number)
-}
-
-// source returns what is to be opened in the place of a path, "" for the path itself.
-func (s *supervisor) source(named string) string {
-	if id, ok := identify(named); ok && s.files[id] != "" {
-		return s.files[id]
-	}
-	if len(s.dirs) == 0 {
-		return ""
-	}
-	if id, ok := identify(path.Dir(named)); ok && s.dirs[id] != "" {
-		return path.Join(s.dirs[id], path.Base(named))
-	}
-	return ""
-}
-
-// within is a path as the command's process sees it, from here.
-func (call *notification) within(at int, named string) string {
-	switch {
-	case path.IsAbs(named):
-		return fmt.Sprintf("/proc/%d/root%s", call.tid, named)
-	case at == unix.AT_FDCWD:
-		return fmt.Sprintf("/proc/%d/cwd/%s", call.tid, named)
-	}
-	return fmt.Sprintf("/proc/%d/fd/%d/%s", call.tid, at, named)
-}
-
-// destination is the address of a connect(2), when it is of IPv4 or IPv6.
-func (call *notification) destination() (netip.AddrPort, bool) {
-	size := min(int(uint32(call.args[2])), unix.SizeofSockaddrInet6)
+// address is one that the command has in its memory, when it is of IPv4 or IPv6.
+func (call *notification) address(at, length uint64) (netip.AddrPort, bool) {
+	size := min(int(uint32(length)), unix.SizeofSockaddrInet6)
 	if size < unix.SizeofSockaddrInet4 {
 		return netip.AddrPort{}, false
 	}
-	b, err := call.read(call.args[1], size)
+	b, err := call.read(at, size)
 	if err != nil || len(b) < size {
 		return netip.AddrPort{}, false
 	}

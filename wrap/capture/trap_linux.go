@@ -9,37 +9,69 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where the system lets no namespace be made, the command's calls that connect sockets
-// or open files for reading wait for a supervisor (seccomp_unotify(2)).
-
-// opens are the calls that open files, by the argument with the flags; amd64 has one more.
-var opens = map[uint32]uint32{unix.SYS_OPENAT: offsetArg0 + 2*argument}
+// Where the system lets no namespace be made, the command's calls that make or connect
+// sockets, or look at files, wait for a supervisor (seccomp_unotify(2)).
 
 // argument is the size of one in struct seccomp_data.
 const argument = 8
 
-// notRead are flags of what is not opened for its content.
-const notRead = unix.O_ACCMODE | unix.O_CREAT | unix.O_DIRECTORY | unix.O_PATH
+func loadArgument(n int) unix.SockFilter { return load(offsetArg0 + argument*uint32(n)) }
 
-// wait lets a call wait for the supervisor.
-var wait = ret(unix.SECCOMP_RET_USER_NOTIF)
+// if any of the bits is set, what follows is skipped.
+func unlessAny(bits uint32, n uint8) unix.SockFilter {
+	return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: bits, Jt: n}
+}
 
-// traps is the program. io_uring would connect without any call to wait for.
+var (
+	// wait lets a call wait for the supervisor.
+	wait  = ret(unix.SECCOMP_RET_USER_NOTIF)
+	allow = ret(unix.SECCOMP_RET_ALLOW)
+)
+
+// traps is the program. io_uring would connect without any call to wait for, and what is
+// sent with MSG_FASTOPEN connects on its way: both fail as on a kernel that has them
+// switched off.
 func traps(arch uint32) []unix.SockFilter {
 	p := []unix.SockFilter{
 		load(offsetArch),
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: arch, Jt: 1},
-		ret(unix.SECCOMP_RET_ALLOW),
+		allow,
 		load(offsetNumber),
-		unless(unix.SYS_CONNECT, 1), wait,
 		unless(unix.SYS_IO_URING_SETUP, 1), failWith(unix.ENOSYS),
 	}
-	for call, flags := range opens {
-		p = append(p, unless(call, 4), load(flags),
-			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: notRead, Jt: 1}, wait, ret(unix.SECCOMP_RET_ALLOW))
+	add := func(call uint32, statements ...unix.SockFilter) {
+		p = append(append(append(p, unless(call, uint8(len(statements)+1))), statements...), allow)
 	}
-	return append(p, ret(unix.SECCOMP_RET_ALLOW))
+	for _, call := range []uint32{unix.SYS_CONNECT, unix.SYS_BIND, unix.SYS_LISTEN} {
+		add(call, wait)
+	}
+	add(unix.SYS_SOCKET,
+		loadArgument(0), unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.AF_INET, Jt: 1}, unless(unix.AF_INET6, 4),
+		loadArgument(1), unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: kindOfSocket},
+		unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K, K: unix.SOCK_DGRAM, Jt: 1}, wait)
+	fastOpen := func(flags int) []unix.SockFilter {
+		return []unix.SockFilter{loadArgument(flags),
+			{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: unix.MSG_FASTOPEN, Jf: 1}, failWith(unix.EOPNOTSUPP)}
+	}
+	add(unix.SYS_SENDMSG, fastOpen(2)...)
+	add(unix.SYS_SENDMMSG, fastOpen(3)...)
+	// Those with an address, which is the fifth argument; a pointer is two words.
+	given := []unix.SockFilter{loadArgument(4), unless(0, 3), load(offsetArg0 + 4*argument + argument/2), unless(0, 1), allow, wait}
+	add(unix.SYS_SENDTO, append(fastOpen(3), given...)...)
+	add(unix.SYS_RECVFROM, given...)
+	for call, n := range namings {
+		if n.flags == none {
+			add(call, wait)
+		} else {
+			add(call, loadArgument(n.flags), unlessAny(n.exempt, 1), wait)
+		}
+	}
+	return append(p, allow)
 }
+
+// kindOfSocket are the bits of a type that say which: the others are flags (socket(2)).
+// Streams and datagrams are the first two.
+const kindOfSocket = 0xf
 
 // trap has this thread's calls, and those of what it becomes, wait for whoever gets the
 // descriptor. No program that is executed gains privileges any more: the kernel asks
