@@ -24,15 +24,19 @@
 //
 //	exec, the supervisor                     │ the command, with a filter
 //	                                         │
-//	  connects a socket of its own,  ◀───────┼── connect(2) waits
-//	  says to where (PROXY protocol),        │
-//	  puts it over the command's  ───────────┼─▶ connect(2) has succeeded
-//	  │                                      │
+//	  makes a socket, and holds it,  ◀───────┼── socket(2) waits
+//	  gives the command another      ────────┼─▶ a descriptor of it
+//	  descriptor of it                       │
+//	                                         │
+//	  connects it into the tunnel,   ◀───────┼── connect(2) waits
+//	  says to where (PROXY protocol), ───────┼─▶ has succeeded
+//	  and lets go of it                      │
 //	  ▼ 127.0.0.1                            │
 //	daemon ─▶ front ─▶ egress                │   open(2) of a bundle: one with our roots
 //
-// Nothing is taken from the command's processes but what /proc shows of them, so that
-// neither pidfd_getfd(2) nor a capability is needed, as in a default container.
+// A socket that the supervisor does not hold is replaced by one of its own. Nothing is
+// taken from the command's processes but what /proc shows of them, so that neither
+// pidfd_getfd(2) nor a capability is needed, as in a default container.
 package capture
 
 import "fmt"

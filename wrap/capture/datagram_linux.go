@@ -102,15 +102,82 @@ func (s *supervisor) receiveFrom(call *notification) {
 		s.calls.goOn(call)
 		return
 	}
-	if err := s.answer(call, ours, asked); err != nil {
+	room, err := call.room()
+	if err == nil {
+		err = s.answer(call, ours, asked, room)
+	}
+	if err != nil {
 		s.calls.fail(call, err)
 	}
 }
 
+// room is where the command wants a datagram, and the address of who has sent it.
+type room struct {
+	data     []part // as long as there is room
+	name     uint64
+	nameSize uint32
+	// length is where the address's goes.
+	length uint64
+	flags  int
+	// header is that of a recvmsg(2), 0 for none.
+	header uint64
+}
+
+// room is that of a recvfrom(2) or recvmsg(2).
+func (call *notification) room() (room, error) {
+	if call.nr == unix.SYS_RECVMSG {
+		return call.messageRoom()
+	}
+	size, err := call.read(call.args[5], 4)
+	if err != nil || len(size) < 4 {
+		return room{}, unix.EFAULT
+	}
+	return room{data: []part{{call.args[1], make([]byte, min(call.args[2], maxDatagram))}}, name: call.args[4],
+		nameSize: binary.NativeEndian.Uint32(size), length: call.args[5], flags: int(int32(call.args[3]))}, nil
+}
+
+// Offsets in struct msghdr of 64-bit systems (recvmsg(2)).
+const (
+	messageName       = 0
+	messageNameLength = 8
+	messageParts      = 16
+	messagePartCount  = 24
+	messageControlLen = 40
+	messageFlags      = 48
+	messageSize       = 56
+	iovecSize         = 16
+	maxParts          = 64
+)
+
+func (call *notification) messageRoom() (room, error) {
+	header, err := call.read(call.args[1], messageSize)
+	if err != nil || len(header) < messageSize {
+		return room{}, unix.EFAULT
+	}
+	word := func(b []byte, at int) uint64 { return binary.NativeEndian.Uint64(b[at:]) }
+	r := room{name: word(header, messageName), nameSize: binary.NativeEndian.Uint32(header[messageNameLength:]),
+		length: call.args[1] + messageNameLength, flags: int(int32(call.args[2])), header: call.args[1]}
+	count := int(min(word(header, messagePartCount), maxParts))
+	if count == 0 {
+		return r, nil
+	}
+	parts, err := call.read(word(header, messageParts), count*iovecSize)
+	if err != nil || len(parts) < count*iovecSize {
+		return room{}, unix.EFAULT
+	}
+	for ; len(parts) > 0; parts = parts[iovecSize:] {
+		r.data = append(r.data, part{word(parts, 0), make([]byte, min(word(parts, 8), maxDatagram))})
+	}
+	return r, nil
+}
+
 // answer receives one, and says that it is from whoever was asked.
-func (s *supervisor) answer(call *notification, ours int, asked netip.AddrPort) error {
-	buffer := make([]byte, min(call.args[2], maxDatagram))
-	n, from, err := s.received(call, ours, buffer)
+func (s *supervisor) answer(call *notification, ours int, asked netip.AddrPort, r room) error {
+	var buffers [][]byte
+	for _, p := range r.data {
+		buffers = append(buffers, p.data)
+	}
+	n, flags, from, err := s.received(call, ours, buffers, r.flags)
 	if err != nil {
 		return err
 	}
@@ -118,42 +185,48 @@ func (s *supervisor) answer(call *notification, ours int, asked netip.AddrPort) 
 	if _, ok := from.(*unix.SockaddrInet6); ok {
 		family = unix.AF_INET6
 	}
-	address := rawSockaddr(family, asked)
-	room, err := call.read(call.args[5], 4)
-	if err != nil || len(room) < 4 {
-		return unix.EFAULT
+	var parts []part
+	left := n
+	for _, p := range r.data {
+		p.data = p.data[:min(left, len(p.data))]
+		left -= len(p.data)
+		parts = append(parts, p)
 	}
-	shown := min(int(binary.NativeEndian.Uint32(room)), len(address))
-	err = s.write(call, part{call.args[1], buffer[:min(n, len(buffer))]}, part{call.args[4], address[:shown]},
-		part{call.args[5], binary.NativeEndian.AppendUint32(nil, uint32(len(address)))})
-	if err == nil {
-		s.calls.succeed(call, n)
+	if r.name != 0 {
+		address := rawSockaddr(family, asked)
+		parts = append(parts, part{r.name, address[:min(int(r.nameSize), len(address))]}, part{r.length, binary.NativeEndian.AppendUint32(nil, uint32(len(address)))})
 	}
-	return err
+	if r.header != 0 {
+		parts = append(parts, part{r.header + messageControlLen, make([]byte, 8)}, part{r.header + messageFlags, binary.NativeEndian.AppendUint32(nil, uint32(flags))})
+	}
+	if err := s.write(call, parts...); err != nil {
+		return err
+	}
+	s.calls.succeed(call, n)
+	return nil
 }
 
 // received waits as the socket's flags and its time limit have it (socket(7)), but no
 // longer than the call does, or we.
-func (s *supervisor) received(call *notification, ours int, buffer []byte) (int, unix.Sockaddr, error) {
-	flags, err := unix.FcntlInt(uintptr(ours), unix.F_GETFL, 0)
+func (s *supervisor) received(call *notification, ours int, buffers [][]byte, how int) (n, flags int, from unix.Sockaddr, err error) {
+	opened, err := unix.FcntlInt(uintptr(ours), unix.F_GETFL, 0)
 	if err != nil {
-		return 0, nil, err
+		return 0, 0, nil, err
 	}
-	how := int(int32(call.args[3]))
-	waits := flags&unix.O_NONBLOCK == 0 && how&unix.MSG_DONTWAIT == 0
+	waits := opened&unix.O_NONBLOCK == 0 && how&unix.MSG_DONTWAIT == 0
 	var end time.Time
 	if limit, err := unix.GetsockoptTimeval(ours, unix.SOL_SOCKET, unix.SO_RCVTIMEO); err == nil && *limit != (unix.Timeval{}) {
 		end = time.Now().Add(time.Duration(limit.Nano()))
 	}
 	for {
-		n, from, err := unix.Recvfrom(ours, buffer, how|unix.MSG_DONTWAIT)
+		n, _, flags, from, err = unix.RecvmsgBuffers(ours, buffers, nil, how|unix.MSG_DONTWAIT)
 		if err != unix.EAGAIN || !waits || !end.IsZero() && time.Now().After(end) {
-			return n, from, err
+			return n, flags, from, err
 		}
 		polled := []unix.PollFd{{Fd: int32(ours), Events: unix.POLLIN}, {Fd: int32(s.wake[0].Fd())}}
 		unix.Poll(polled, int(lookedAfter/time.Millisecond))
 		if polled[1].Revents != 0 || !s.calls.isWaiting(call) {
-			return 0, nil, unix.EINTR
+			return 0, 0, nil, unix.EINTR
 		}
 	}
 }

@@ -87,6 +87,8 @@ var namings = map[uint32]naming{
 	unix.SYS_FACCESSAT:  {at: 0, path: 1, flags: none, answer: none, ask: mayRead},
 	unix.SYS_FACCESSAT2: {at: 0, path: 1, flags: 3, exempt: unix.AT_EMPTY_PATH, answer: none, ask: mayRead},
 	unix.SYS_READLINKAT: {at: 0, path: 1, flags: none, answer: 2, ask: readLink},
+	unix.SYS_GETXATTR:   {at: none, path: 0, flags: none, answer: none, ask: noAttribute},
+	unix.SYS_LGETXATTR:  {at: none, path: 0, flags: none, answer: none, ask: noAttribute},
 }
 
 func statBy(source string, flags int) ([]byte, int, error) {
@@ -120,6 +122,9 @@ func mayRead(source string, call *notification, n naming) ([]byte, int, error) {
 	return nil, 0, unix.Access(source, uint32(mode))
 }
 
+// noAttribute is so of files that we have made (xattr(7)).
+func noAttribute(string, *notification, naming) ([]byte, int, error) { return nil, 0, unix.ENODATA }
+
 func readLink(source string, call *notification, n naming) ([]byte, int, error) {
 	size := int32(call.args[n.answer+1])
 	if size <= 0 {
@@ -128,6 +133,17 @@ func readLink(source string, call *notification, n naming) ([]byte, int, error) 
 	target := make([]byte, min(size, unix.PathMax))
 	length, err := unix.Readlink(source, target)
 	return target[:max(length, 0)], length, err
+}
+
+// isOther reports whether a call asks about a file that cannot be one of ours, by its
+// name: nearly all do, and a program may ask ten thousand times.
+func (s *supervisor) isOther(call *notification) bool {
+	n, ok := namings[uint32(call.nr)]
+	if !ok || n.ask == nil {
+		return false
+	}
+	named, err := call.text(call.args[n.path])
+	return err != nil || !s.roots.added[path.Base(named)]
 }
 
 // look has a call that names a file act on the one that the command is to see there.
@@ -185,17 +201,13 @@ func (s *supervisor) source(call *notification, n naming, named string) string {
 	if n.at != none {
 		at = int(int32(call.args[n.at]))
 	}
-	isAdded := s.roots.added[path.Base(named)]
-	if n.ask != nil && !isAdded {
-		return ""
-	}
 	named = call.within(at, named)
 	if id, ok := identify(named); ok && n.ask == nil {
 		if source := s.roots.files[id] + s.roots.dirs[id]; source != "" {
 			return source
 		}
 	}
-	if !isAdded {
+	if !s.roots.added[path.Base(named)] {
 		return ""
 	}
 	if id, ok := identify(path.Dir(named)); ok && s.roots.dirs[id] != "" {

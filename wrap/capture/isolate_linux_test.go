@@ -122,27 +122,39 @@ func TestBoundSockets(t *testing.T) {
 	}
 }
 
-// The filter, run by hand (seccomp(2) knows no more of BPF than these statements).
+// decide runs a filter by hand (seccomp(2) knows no more of BPF than these statements), and
+// returns what it says of a call.
+func decide(t *testing.T, program []unix.SockFilter, number, arch uint32, args [6]uint64) uint32 {
+	t.Helper()
+	words := map[uint32]uint32{offsetNumber: number, offsetArch: arch}
+	for i, arg := range args {
+		words[offsetArg0+argument*uint32(i)], words[offsetArg0+argument*uint32(i)+4] = uint32(arg), uint32(arg>>32)
+	}
+	a := uint32(0)
+	for pc := 0; ; pc++ {
+		s := program[pc]
+		jumps := map[uint16]bool{unix.BPF_JEQ: a == s.K, unix.BPF_JGE: a >= s.K, unix.BPF_JGT: a > s.K, unix.BPF_JSET: a&s.K != 0}
+		switch s.Code {
+		case unix.BPF_LD | unix.BPF_W | unix.BPF_ABS:
+			a = words[s.K]
+		case unix.BPF_RET | unix.BPF_K:
+			return s.K
+		case unix.BPF_ALU | unix.BPF_AND | unix.BPF_K:
+			a &= s.K
+		default:
+			jump, ok := jumps[s.Code&^(unix.BPF_JMP|unix.BPF_K)]
+			if !ok {
+				t.Fatalf("a statement of code %#x", s.Code)
+			}
+			pc += int(map[bool]uint8{true: s.Jt, false: s.Jf}[jump])
+		}
+	}
+}
+
+// What the filter of isolated commands says.
 func TestFilter(t *testing.T) {
 	const arch = unix.AUDIT_ARCH_X86_64
 	type data struct{ number, arch, arg0, arg1 uint32 }
-	run := func(d data) uint32 {
-		program, a := filter(arch), uint32(0)
-		for pc := 0; ; pc++ {
-			switch s := program[pc]; s.Code {
-			case unix.BPF_LD | unix.BPF_W | unix.BPF_ABS:
-				a = map[uint32]uint32{offsetNumber: d.number, offsetArch: d.arch, offsetArg0: d.arg0, offsetArg1: d.arg1}[s.K]
-			case unix.BPF_RET | unix.BPF_K:
-				return s.K
-			case unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K:
-				pc += int(map[bool]uint8{true: s.Jt, false: s.Jf}[a == s.K])
-			case unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K:
-				pc += int(map[bool]uint8{true: s.Jt, false: s.Jf}[a >= s.K])
-			default:
-				t.Fatalf("a statement of code %#x", s.Code)
-			}
-		}
-	}
 	errno := func(e unix.Errno) uint32 { return unix.SECCOMP_RET_ERRNO | uint32(e) }
 	for name, c := range map[string]struct {
 		data data
@@ -158,7 +170,7 @@ func TestFilter(t *testing.T) {
 		"io_uring":                  {data{number: unix.SYS_IO_URING_SETUP, arch: arch}, errno(unix.ENOSYS)},
 		"another namespace":         {data{number: unix.SYS_SETNS, arch: arch}, errno(unix.EPERM)},
 	} {
-		if got := run(c.data); got != c.want {
+		if got := decide(t, filter(arch), c.data.number, c.data.arch, [6]uint64{uint64(c.data.arg0), uint64(c.data.arg1)}); got != c.want {
 			t.Errorf("%s: %#x, not %#x", name, got, c.want)
 		}
 	}

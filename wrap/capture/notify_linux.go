@@ -34,12 +34,16 @@ type descriptor struct {
 	flags, from, number, newFlag uint32
 }
 
-// Requests that golang.org/x/sys/unix has not: SECCOMP_IOCTL_NOTIF_ADDFD, and that of
-// Linux 5.17 and before for an identifier.
+// Requests that golang.org/x/sys/unix has not: SECCOMP_IOCTL_NOTIF_ADDFD, that of Linux
+// 5.17 and before for an identifier, and SECCOMP_IOCTL_NOTIF_SET_FLAGS.
 const (
 	notifyAdd   = 0x40182103
 	notifyValid = 0x40082102
+	notifyFlags = 0x40082104
 )
+
+// syncWakeUp is SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP.
+const syncWakeUp = 1
 
 // notifications is the descriptor at which calls wait.
 type notifications int
@@ -62,6 +66,11 @@ func (n notifications) receive() (*notification, error) {
 	call := new(notification)
 	_, err := n.ioctl(unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(call))
 	return call, err
+}
+
+// wakeSoon has whoever waits, and us, woken up on the same processor (Linux 6.6).
+func (n notifications) wakeSoon() {
+	_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(n), notifyFlags, syncWakeUp)
 }
 
 // isWaiting reports whether the call still waits: what was read of its process was that

@@ -56,6 +56,7 @@ func supervise(fd int, alive *os.File, known supervision) (*supervisor, error) {
 		alive.Close()
 		return nil, err
 	}
+	s.calls.wakeSoon()
 	go s.serve()
 	return s, nil
 }
@@ -75,6 +76,10 @@ func (s *supervisor) serve() {
 		}
 		call, err := s.calls.receive()
 		if err != nil {
+			continue
+		}
+		if s.isOther(call) {
+			s.calls.goOn(call)
 			continue
 		}
 		s.handling.Go(func() { s.handle(call) })
@@ -112,7 +117,7 @@ func (s *supervisor) handle(call *notification) {
 		s.connect(call)
 	case unix.SYS_SENDTO:
 		s.sendTo(call)
-	case unix.SYS_RECVFROM:
+	case unix.SYS_RECVFROM, unix.SYS_RECVMSG:
 		s.receiveFrom(call)
 	default:
 		s.look(call)

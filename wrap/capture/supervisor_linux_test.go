@@ -181,15 +181,27 @@ func TestASupervisedCommandReadsOurRoots(t *testing.T) {
 	if err := os.Symlink("theirs/roots", filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Symlink("hash.0", filepath.Join(dir, "merged/link.0")); err != nil {
+		t.Fatal(err)
+	}
 	write("hashed/hash.1", "own\n")
-	mounts := []Mount{{ours, theirs}, {filepath.Join(dir, "merged"), filepath.Join(dir, "hashed")}, {ours, filepath.Join(dir, "gone")}}
+	write("merged/hash.1", "own\n")
+	write("merged/all", "without\n")
+	all := write("hashed/all", "without\n")
+	mounts := []Mount{{ours, theirs}, {filepath.Join(dir, "merged"), filepath.Join(dir, "hashed")}, {ours, all}, {ours, filepath.Join(dir, "gone")}}
 	hand, _ := tunnel(t)
 	end, ok := supervised(t, Options{Mounts: mounts}, hand, "/bin/sh", "-c", `
-		cd "$1"; cat theirs/roots link "$1/link" other hashed/hash.0; cd theirs; cat ../link; echo new >>roots`, "sh", dir)
+		cd "$1"; cat theirs/roots link "$1/link" other hashed/hash.0; cd theirs; cat ../link; echo new >>roots
+		cd ..; ls hashed; ls -l hashed | grep -o "link.0 ->.*"; cat hashed/all; cd hashed; cat all
+		test -r "$1/hashed/link.0" && test -L link.0 && ! test -w link.0 && ! test -e link.1 && readlink link.0; stat -L -c %s link.0
+		readlink -f link.0; cat link.0`, "sh", dir)
 	if !ok {
 		return
 	}
-	if got := end(); got != "ours\nours\nours\nother\nmerged\nours\n" {
+	want := "ours\nours\nours\nother\nmerged\nours\n" +
+		"all\nhash.0\nhash.1\nlink.0\nlink.0 -> hash.0\nours\nours\n" +
+		"hash.0\n7\n" + dir + "/hashed/hash.0\nmerged\n"
+	if got := end(); got != want {
 		t.Errorf("inside: %q", got)
 	}
 	if got, err := os.ReadFile(theirs); err != nil || string(got) != "theirs\nnew\n" {

@@ -17,7 +17,7 @@ const argument = 8
 
 func loadArgument(n int) unix.SockFilter { return load(offsetArg0 + argument*uint32(n)) }
 
-// if any of the bits is set, what follows is skipped.
+// unlessAny skips the next n statements where any of the bits is set in what was loaded.
 func unlessAny(bits uint32, n uint8) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: bits, Jt: n}
 }
@@ -42,7 +42,7 @@ func traps(arch uint32) []unix.SockFilter {
 	add := func(call uint32, statements ...unix.SockFilter) {
 		p = append(append(append(p, unless(call, uint8(len(statements)+1))), statements...), allow)
 	}
-	for _, call := range []uint32{unix.SYS_CONNECT, unix.SYS_BIND, unix.SYS_LISTEN} {
+	for _, call := range []uint32{unix.SYS_CONNECT, unix.SYS_BIND, unix.SYS_LISTEN, unix.SYS_RECVMSG} {
 		add(call, wait)
 	}
 	add(unix.SYS_SOCKET,
@@ -50,8 +50,7 @@ func traps(arch uint32) []unix.SockFilter {
 		loadArgument(1), unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: kindOfSocket},
 		unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K, K: unix.SOCK_DGRAM, Jt: 1}, wait)
 	fastOpen := func(flags int) []unix.SockFilter {
-		return []unix.SockFilter{loadArgument(flags),
-			{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: unix.MSG_FASTOPEN, Jf: 1}, failWith(unix.EOPNOTSUPP)}
+		return []unix.SockFilter{loadArgument(flags), {Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: unix.MSG_FASTOPEN, Jf: 1}, failWith(unix.EOPNOTSUPP)}
 	}
 	add(unix.SYS_SENDMSG, fastOpen(2)...)
 	add(unix.SYS_SENDMMSG, fastOpen(3)...)
