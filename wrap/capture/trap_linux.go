@@ -45,10 +45,15 @@ func traps(arch uint32) []unix.SockFilter {
 	for _, call := range []uint32{unix.SYS_CONNECT, unix.SYS_BIND, unix.SYS_LISTEN, unix.SYS_RECVMSG} {
 		add(call, wait)
 	}
+	is := func(k uint32, skip uint8) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: k, Jt: skip}
+	}
+	// Sockets of other protocols are made with the command's own rights (icmp(7)).
 	add(unix.SYS_SOCKET,
-		loadArgument(0), unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.AF_INET, Jt: 1}, unless(unix.AF_INET6, 4),
+		loadArgument(0), is(unix.AF_INET, 1), unless(unix.AF_INET6, 9),
 		loadArgument(1), unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: kindOfSocket},
-		unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K, K: unix.SOCK_DGRAM, Jt: 1}, wait)
+		unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K, K: unix.SOCK_DGRAM, Jt: 6},
+		loadArgument(2), is(0, 3), is(unix.IPPROTO_TCP, 2), is(unix.IPPROTO_UDP, 1), unless(unix.IPPROTO_MPTCP, 1), wait)
 	fastOpen := func(flags int) []unix.SockFilter {
 		return []unix.SockFilter{loadArgument(flags), {Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: unix.MSG_FASTOPEN, Jf: 1}, failWith(unix.EOPNOTSUPP)}
 	}

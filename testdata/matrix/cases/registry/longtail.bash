@@ -134,7 +134,7 @@ bound own always works 95
 bound own auto 'works|honest' 100
 
 some=(c-openssl-static c-gnutls curl-noproxy git-gnutls go-tls go-resolver rust-native-certs py-aiohttp ruby-openssl php-stream perl-socket
-	java-socket node-roots erlang-ssl lua-https tcl-http by-env-i by-xargs by-six-variables)
+	java-socket node-roots erlang-ssl lua-https tcl-http by-env-i by-xargs by-six-variables socat wget2-noproxy aria2c py-qt perl-anyevent guile)
 if [[ ${LONGTAIL-} == all ]]; then
 	mapfile -t some < <(printf '%s\n' "${names[@]}" | grep -vxFf <(printf %s "$for_root"))
 fi
