@@ -13,7 +13,8 @@ import (
 // options and with who waits for it (epoll(7) knows open sockets, not their numbers).
 //
 // Whoever holds a socket keeps it and its port from being closed, so a socket is let go
-// of as soon as it does more than exist.
+// of as soon as it does more than exist; but one that asks name servers stays, for its
+// answers.
 type held struct {
 	mu   sync.Mutex
 	list []heldSocket // the newest last

@@ -110,6 +110,13 @@ func serveAgain([]string) error {
 			return err
 		}
 	}
+	empty, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Sendto(empty, nil, 0, &unix.SockaddrInet4{Port: DNSPort, Addr: [4]byte{192, 0, 2, 53}})
+	}
+	if err != nil {
+		return err
+	}
 	for range 2 * mostHeld { // more than are held
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
@@ -117,7 +124,7 @@ func serveAgain([]string) error {
 		}
 		defer unix.Close(fd)
 	}
-	_, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_UDP)
+	_, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_UDP)
 	fastOpen := func(flags int) error {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {

@@ -123,6 +123,9 @@ func (n notifications) put(d descriptor, closeOnExec bool) (int, error) {
 // read reads memory of the thread, up to size bytes; less where what follows is not
 // its own.
 func (call *notification) read(address uint64, size int) ([]byte, error) {
+	if size == 0 {
+		return nil, nil
+	}
 	b := make([]byte, size)
 	n, err := unix.ProcessVMReadv(int(call.tid), []unix.Iovec{{Base: &b[0], Len: uint64(size)}}, []unix.RemoteIovec{{Base: uintptr(address), Len: size}}, 0)
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) {

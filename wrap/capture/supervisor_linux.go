@@ -17,10 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// supervisor does for a command what its network would do, where it has none: it
-// connects sockets of its own into the tunnel and puts them in the place of the
-// command's, and gives it the files with our roots for those without. It is no jail:
-// what does not connect is not asked about, and datagrams may go out.
+// supervisor does for a command what its network would do, where it has none: it makes
+// the command's sockets and connects them into the tunnel, and gives it the files with
+// our roots for those without. It is no jail: what is sent by sendmsg(2) may go out, and
+// a call that it lets go on may find other memory than it has read.
 //
 // The kernel must let it see into the command's processes: it is an ancestor of them,
 // as Yama asks for (ptrace(2)).
