@@ -61,7 +61,9 @@ func (r *Run) order() order {
 }
 
 // FallBack reports whether the command is to be begun again, supervised, when an attempt
-// has failed: no namespace could be made for it. An isolated command needs one.
+// has failed: no namespace could be made for it. An isolated command needs one: Landlock
+// would deny connections of TCP, but not of MPTCP nor by MSG_FASTOPEN (seen on Linux 6.18),
+// and it cannot hide our state within a home directory where files are to be made.
 func (r *Run) FallBack(err error) bool {
 	if r.supervised || r.options.Isolation != nil || !errors.As(err, &r.refused) {
 		return false
