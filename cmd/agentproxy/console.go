@@ -205,6 +205,7 @@ var sources = map[verdict.Source]string{
 	verdict.Output:      "seen in the output",
 	verdict.Both:        "seen by the tunnel and in the output",
 	verdict.Environment: "a setting of yours",
+	verdict.Asked:       "the host was asked once more, through the upstream",
 }
 
 // sayAgain announces a second attempt.

@@ -27,6 +27,7 @@ const (
 	Output      Source = "output"      // the command said it
 	Both        Source = "both"        // one bears the other out
 	Environment Source = "environment" // a setting of the user's explains it
+	Asked       Source = "asked"       // the host was asked once more, through the upstream
 )
 
 // Verdict is why a command failed. Its names are a contract with programs.

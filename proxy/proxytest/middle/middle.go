@@ -10,6 +10,7 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -33,12 +34,38 @@ const (
 	NotCritical    Defect = "not-critical" // the root's basicConstraints are not
 	Cut            Defect = "cut"          // it hangs up on the ClientHello
 	PlainText      Defect = "plain-text"   // it answers the ClientHello with HTTP
-	Denied         Defect = "denied"       // CONNECT is answered 200, the request inside 403 with a header that says why
-	BlockPage      Defect = "block-page"   // and this one with a page for people
+
+	// These answer CONNECT with 200 and the request inside of TLS with what such
+	// products answer what they refuse.
+	Denied     Defect = "denied"     // 403, and a header that says why
+	BlockPage  Defect = "block-page" // 403, and a page for people
+	PageAsData Defect = "page-as-data"
+	Squid      Defect = "squid"
+	Zscaler    Defect = "zscaler"
+	Netskope   Defect = "netskope"
+	Cloudflare Defect = "cloudflare" // Gateway: it redirects to its page
+
+	Own403 Defect = "own-403" // the origin's own, passed on
 )
 
 // Defects are all of them.
-var Defects = []Defect{Unknown, RootKept, NoIntermediate, Expired, NotYetValid, WrongName, NoKeyID, NotCritical, Cut, PlainText, Denied, BlockPage}
+var Defects = append([]Defect{Unknown, RootKept, NoIntermediate, Expired, NotYetValid, WrongName, NoKeyID, NotCritical, Cut, PlainText}, slices.Sorted(maps.Keys(answers))...)
+
+// answers are those to requests: status, header, page.
+var answers = map[Defect][3]string{
+	Denied:     {"403 Forbidden", "X-Deny-Reason: host_not_allowed"},
+	BlockPage:  {"403 Forbidden", "Content-Type: text/html", page("Web Page Blocked", "Access to this web site is blocked by your organisation's policy")},
+	PageAsData: {"200 OK", "Content-Type: text/html", page("Access Blocked", "This site has been blocked by your administrator")},
+	Squid:      {"403 Forbidden", "X-Squid-Error: ERR_ACCESS_DENIED 0", page("ERROR: The requested URL could not be retrieved", "Access Denied.")},
+	Zscaler:    {"403 Forbidden", "Server: Zscaler/6.2", page("Security", "Not allowed to browse this category")},
+	Netskope:   {"403 Forbidden", "Content-Type: text/html", page("Blocked", "Netskope: this site is blocked by policy")},
+	Cloudflare: {"302 Found", "Location: https://blocked.teams.cloudflare.com/?account_id=1", ""},
+	Own403:     {"403 Forbidden", "Content-Type: application/json", `{"error": "this token may not read that"}`},
+}
+
+func page(title, text string) string {
+	return "<!DOCTYPE html>\n<html><head><title>" + title + "</title><style>\nbody { color: red }\n</style></head>\n<body><h1>" + title + "</h1>\n<p>" + text + "</p></body></html>\n"
+}
 
 // Proxy is one that runs.
 type Proxy struct {
@@ -117,16 +144,11 @@ func (p *Proxy) serve(t proxytest.T, c net.Conn) {
 	if _, err := http.ReadRequest(bufio.NewReader(client)); err != nil {
 		return
 	}
-	switch p.defect {
-	case Denied:
-		io.WriteString(client, "HTTP/1.1 403 Forbidden\r\nX-Deny-Reason: host_not_allowed\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-	case BlockPage:
-		const page = "<html><head><title>Web Page Blocked</title></head><body><h1>Access to this web site is blocked by your organisation's policy</h1></body></html>\n"
-		fmt.Fprintf(client, "HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(page), page)
-	default:
-		body := "hello from " + host + "\n"
-		fmt.Fprintf(client, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(body), body)
+	answer, ok := answers[p.defect]
+	if !ok {
+		answer = [3]string{"200 OK", "Content-Type: text/plain", "hello from " + host + "\n"}
 	}
+	fmt.Fprintf(client, "HTTP/1.1 %s\r\n%s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", answer[0], answer[1], len(answer[2]), answer[2])
 }
 
 // certificate is what a host gets.
