@@ -29,8 +29,9 @@ type frames struct {
 	lines []string
 	// framed has the lines that are in a frame, or before its end.
 	framed []bool
-	// whole is true when the stream did not begin earlier.
-	whole bool
+	// whole is true when the stream did not begin earlier, checked when tests or a compiler
+	// were run up to its end.
+	whole, checked bool
 }
 
 func newFrames(end []byte, whole bool) *frames {
@@ -120,6 +121,7 @@ func (f *frames) tests() {
 	if first < 0 && last < 0 {
 		last = check
 	}
+	f.checked = last >= 0 && f.behind(last) <= closing
 	f.mark(0, last+1)
 }
 
@@ -163,6 +165,23 @@ func (c *Classifier) causes(marks []*mark) []*mark {
 	return slices.DeleteFunc(marks, func(m *mark) bool {
 		return !m.ExitsZero && (local && m.ofServices() || !m.stands(ends))
 	})
+}
+
+// TellsOther reports whether what is left of the output is about something else than why
+// a connection failed: it is a run of tests or a compiler's up to its end, or many lines.
+// It is asked after Result, and of output that names no failure of ours.
+func (c *Classifier) TellsOther() bool {
+	if c.rules == nil {
+		return false
+	}
+	lines, checks := 0, false
+	for _, s := range c.streams {
+		end := s.end()
+		f := newFrames(end, len(end) == s.size)
+		lines += len(f.lines)
+		checks = checks || f.checked
+	}
+	return checks || lines >= farFromEnd
 }
 
 // ofServices reports whether a mark means a service of the user's own where no other host

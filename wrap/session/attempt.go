@@ -107,7 +107,7 @@ func (s *session) judge(ctx context.Context, a *attempt, reader *classify.Classi
 	a.verdict = verdict.Of(verdict.Input{
 		Failed: true, Output: found, Seen: a.seen, Tool: s.tool(), Conflicts: a.plan.Conflicts, Never: a.plan.Never, Resets: a.plan.Resets, OwnSSH: s.known.git.OwnSSH, Advice: reader.Advice,
 		CommandLine: line, Opaque: a.opaque,
-		Direct: direct(a.plan), Given: given(a.plan), Mute: a.output.Empty(), Names: func(host string) bool { return !a.output.Omits(host) },
+		Direct: direct(a.plan), Given: given(a.plan), Mute: a.output.Empty(), TellsOther: reader.TellsOther, Names: func(host string) bool { return !a.output.Omits(host) },
 	})
 	s.adviseCapture(&a.verdict)
 	s.lookBehind(ctx, a)

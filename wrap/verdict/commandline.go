@@ -16,7 +16,7 @@ import (
 // CommandLine is what a command line says of where the command connects.
 type CommandLine struct {
 	// Loopback is true when it names a server on loopback, which is the user's own,
-	// other than as a proxy.
+	// other than as a proxy, or a name that is never anybody's.
 	Loopback bool
 	// Remote are the other hosts that it names, Plain those of them that it names in
 	// http:// URLs.
@@ -46,7 +46,8 @@ func ReadCommandLine(argv []string) CommandLine {
 		}
 		for part := range strings.FieldsFuncSeq(word, isBetween) {
 			isFlag := len(part) > 2 && part[0] == '-' && part[1] != '-' // with its value: -h127.0.0.1
-			if env.IsLoopback(part) || isFlag && env.IsLoopback(part[2:]) {
+			// A name in .invalid is nobody's (RFC 6761 section 6.4).
+			if env.IsLoopback(part) || isFlag && env.IsLoopback(part[2:]) || strings.HasSuffix(part, ".invalid") {
 				c.Loopback = true
 			}
 		}

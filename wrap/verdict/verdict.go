@@ -85,6 +85,9 @@ type Input struct {
 	Given func(variable string) bool
 	// Mute is true when the command is known to have printed nothing.
 	Mute bool
+	// TellsOther reports whether the output is about something else: it is a run of tests
+	// or a compiler's up to its end, or goes on for long; nil is never.
+	TellsOther func() bool
 	// Tool is the profile of the command.
 	Tool string
 	// Conflicts are settings of the user's, Never what the profiles say of tools
@@ -191,7 +194,7 @@ func (in Input) weigh(f *status.Failure, class rules.Class, said classify.Findin
 		v.Source, v.Confidence = Both, 0.95
 	case named:
 		v.Confidence = 0.85
-	case in.Mute, in.reachedNobody(): // what else would it be: nothing that it tried worked
+	case in.Mute, in.reachedNobody() && (in.TellsOther == nil || !in.TellsOther()): // what else would it be: nothing that it tried worked
 		v.Confidence = 0.6
 	default: // a background matter: telemetry, a check for updates
 		v.Confidence = 0.4
@@ -253,7 +256,7 @@ func (in Input) borneOut(v *Verdict, said classify.Finding) bool {
 	silent := in.Seen.Silent()
 	switch said.Class {
 	case rules.TLSTrust, rules.TLSOther, rules.Pinned:
-		return !silent && !in.Loopback // what opened no tunnel has not met our certificate
+		return !silent && !in.Loopback && in.asked(said.Host) // what opened no tunnel has not met our certificate
 	case rules.PolicyDenied, rules.ProxyAuth407, rules.PlainHTTP405:
 		// The tunnel would know, unless somebody behind it has said so inside of TLS.
 		return in.Opaque && !silent && said.Class == rules.PolicyDenied
@@ -314,6 +317,20 @@ func (in Input) reached(host string) bool {
 		}
 	}
 	return false
+}
+
+// asked reports whether the run may have asked the tunnel for a host, any where none is
+// named.
+func (in Input) asked(host string) bool {
+	if host == "" || in.Seen.Unattributed > 0 {
+		return true
+	}
+	is := func(target string) bool {
+		name, _, err := net.SplitHostPort(target)
+		return err == nil && (strings.EqualFold(name, host) || strings.EqualFold(target, host))
+	}
+	return slices.ContainsFunc(in.Seen.Hosts, func(h status.HostSeen) bool { return is(h.Host) }) ||
+		slices.ContainsFunc(in.Seen.Failures, func(f *status.Failure) bool { return is(f.Host) })
 }
 
 // reachedNobody reports whether every tunnel that the run has opened came to nothing.
