@@ -15,7 +15,8 @@ import (
 type TunnelFunc func(ctx context.Context, target string) (net.Conn, error)
 
 // Server is a tunnel that would rather serve the client's connection itself
-// than have bytes copied. Serve returns when the connection is closed.
+// than have bytes copied. Serve returns when the connection is closed. taken is told
+// once, when the client has taken the certificate that it was shown: it asks something.
 type Server interface {
-	Serve(client net.Conn, report func(*status.Failure))
+	Serve(client net.Conn, report func(*status.Failure), taken func())
 }

@@ -97,7 +97,8 @@ func (d *daemon) publish(f *status.Failure) {
 // no search for the process, and no run none at all: then it is left out when
 // it would take too long, unless who asks is what is to be found out. Where there are several runs it goes on while the
 // tunnel is used.
-func (d *daemon) opened(c net.Conn, target string) (ended func()) {
+func (d *daemon) opened(c net.Conn, target string) (taken, ended func()) {
+	owner := make(chan string, 1) // the run, once it is known; closed when no more is
 	e := d.granted(target)
 	live := d.stats.Open(e)
 	keep := func(p peer.Process) {
@@ -113,7 +114,9 @@ func (d *daemon) opened(c net.Conn, target string) (ended func()) {
 		e.Run = cmp.Or(run, d.runs.only())
 		d.runs.opened(e.Run, target)
 		d.runs.reported(e)
+		owner <- e.Run
 	}
+	searches := false
 	switch {
 	case d.options.Authorize != nil, runs <= 1 && !d.search.begin() && !d.live.now.Load().Policy.Reports():
 		keep(peer.Process{})
@@ -124,7 +127,9 @@ func (d *daemon) opened(c net.Conn, target string) (ended func()) {
 			keep(p)
 		})
 	default:
+		searches = true
 		go d.guarded("looking for a client's run", func() {
+			defer close(owner)
 			p, ok := d.search.process(c)
 			if ok {
 				e.Run = d.runs.owner(p.PID)
@@ -133,10 +138,22 @@ func (d *daemon) opened(c net.Conn, target string) (ended func()) {
 				d.runs.opened(e.Run, target)
 				d.runs.reported(e)
 			}
+			owner <- e.Run
 			keep(p)
 		})
 	}
-	return live.Close
+	if !searches {
+		close(owner)
+	}
+	taken = func() {
+		select {
+		case run := <-owner:
+			d.runs.taken(run, target)
+		default:
+			go d.guarded("looking for a client's run", func() { d.runs.taken(<-owner, target) })
+		}
+	}
+	return taken, live.Close
 }
 
 // granted is the decision to open a tunnel.

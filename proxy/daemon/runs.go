@@ -167,6 +167,17 @@ func (rs *runs) opened(id, host string) {
 	}
 }
 
+// taken notes that the client of a run's tunnel took the certificate.
+func (rs *runs) taken(id, host string) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if r := rs.live[id]; r != nil {
+		if i := slices.IndexFunc(r.seen.Hosts, func(h status.HostSeen) bool { return h.Host == host }); i >= 0 {
+			r.seen.Hosts[i].Taken++
+		}
+	}
+}
+
 // record keeps the failure, for its run too when that is attached.
 func (rs *runs) record(f *status.Failure) {
 	rs.mu.Lock()

@@ -27,7 +27,7 @@ func (r *Refuser) Serve(client net.Conn, f *status.Failure) {
 		client.Close()
 		return
 	}
-	(&session{egress: r.egress, target: target, refused: f}).Serve(client, func(*status.Failure) {})
+	(&session{egress: r.egress, target: target, refused: f}).Serve(client, func(*status.Failure) {}, func() {})
 }
 
 // Close drops its connections.

@@ -50,7 +50,7 @@ type session struct {
 
 // Serve re-terminates TLS on the client's connection and serves it until it is
 // closed. Failures that the client cannot be told by CONNECT go to report.
-func (s *session) Serve(client net.Conn, report func(*status.Failure)) {
+func (s *session) Serve(client net.Conn, report func(*status.Failure), taken func()) {
 	defer client.Close()
 	config, err := s.egress.cfg.CA.Config(s.target.Host.String())
 	if err != nil {
@@ -74,7 +74,7 @@ func (s *session) Serve(client net.Conn, report func(*status.Failure)) {
 	}
 	state := conn.ConnectionState()
 	held := records.release()
-	c := &clientConn{Conn: conn, tls: conn, records: records, session: s, report: report, sni: state.ServerName}
+	c := &clientConn{Conn: conn, tls: conn, records: records, session: s, report: report, taken: taken, sni: state.ServerName}
 	attach := func(watched net.Conn) net.Conn {
 		c.Conn = watched
 		return c
@@ -135,6 +135,7 @@ type clientConn struct {
 	records *recordConn // below tls
 	session *session
 	report  func(*status.Failure)
+	taken   func()
 	sni     string
 	http2   bool
 
@@ -152,8 +153,8 @@ type clientKey struct{}
 
 func (c *clientConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if n > 0 && !c.used.Load() {
-		c.used.Store(true)
+	if n > 0 && !c.used.Load() && c.used.CompareAndSwap(false, true) {
+		c.taken()
 	}
 	if err != nil && !c.used.Load() && handshake.Alert(err) != "" {
 		c.used.Store(true)
@@ -293,7 +294,7 @@ func (s *session) conn() net.Conn {
 	s.start.Do(func() {
 		near, far := net.Pipe()
 		s.pipe = near
-		go s.Serve(far, func(*status.Failure) {})
+		go s.Serve(far, func(*status.Failure) {}, func() {})
 	})
 	return s.pipe
 }

@@ -19,10 +19,9 @@ func (f *Front) Direct(conn net.Conn, target string, refuse func(*status.Failure
 			return
 		}
 		defer tunnel.Close()
-		if f.Opened != nil {
-			defer f.Opened(conn, target)()
-		}
-		f.carry(conn, conn, tunnel)
+		taken, ended := f.opened(conn, target)
+		defer ended()
+		f.carry(conn, conn, tunnel, taken)
 	})
 }
 

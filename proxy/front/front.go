@@ -43,9 +43,9 @@ type Front struct {
 	// to give it; nil asks nobody.
 	Ask func(conn net.Conn, target string) bool
 	// Opened is told of each tunnel that has been opened, with its client, before
-	// a byte passes; what it returns is told when the tunnel has ended. nil is
-	// told nothing.
-	Opened func(client net.Conn, target string) (ended func())
+	// a byte passes; nil is told nothing. Of what it returns, taken is told when the
+	// client is known to have taken the certificate, ended when the tunnel has ended.
+	Opened func(client net.Conn, target string) (taken, ended func())
 	// Authorize decides on Proxy-Authorization credentials; nil lets everybody in.
 	Authorize func(user, password string) bool
 	// HeadTimeout is how long a request head may take; 0 means 10 seconds.
@@ -245,15 +245,22 @@ func (f *Front) connect(c *headConn) {
 		return
 	}
 	defer tunnel.Close()
-	if f.Opened != nil {
-		defer f.Opened(c.Conn, target)()
-	}
+	taken, ended := f.opened(c.Conn, target)
+	defer ended()
 	// Exactly 200 (RFC 9110 §9.3.6 allows any 2xx; Go, Node and Java do not).
 	if _, err := io.WriteString(c.Conn, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
 		return
 	}
 	c.Conn.SetDeadline(time.Time{})
-	f.carry(c.Conn, c.afterHead(), tunnel)
+	f.carry(c.Conn, c.afterHead(), tunnel, taken)
+}
+
+// opened tells of a tunnel that was opened.
+func (f *Front) opened(client net.Conn, target string) (taken, ended func()) {
+	if f.Opened == nil {
+		return func() {}, func() {}
+	}
+	return f.Opened(client, target)
 }
 
 // failureOf is the failure that a tunnel was not opened for.
@@ -270,7 +277,7 @@ func failureOf(err error, target string) *status.Failure {
 
 // carry carries an open tunnel to its end. client is conn with what has been read
 // from it too early.
-func (f *Front) carry(conn, client, tunnel net.Conn) {
+func (f *Front) carry(conn, client, tunnel net.Conn, taken func()) {
 	f.open.Add(1)
 	f.total.Add(1)
 	f.touch()
@@ -279,7 +286,7 @@ func (f *Front) carry(conn, client, tunnel net.Conn) {
 		f.open.Add(-1)
 	}()
 	if s, ok := tunnel.(proxy.Server); ok {
-		s.Serve(client, func(failure *status.Failure) { f.report(conn, failure) })
+		s.Serve(client, func(failure *status.Failure) { f.report(conn, failure) }, taken)
 		return
 	}
 	f.relayed(conn, true)

@@ -332,6 +332,9 @@ type HostSeen struct {
 	Host string `json:"host"`
 	// Opened counts the tunnels to it that were opened.
 	Opened int `json:"opened"`
+	// Taken counts those of them in which the client took the certificate of the
+	// embedded egress: it asked something.
+	Taken int `json:"taken,omitempty"`
 	// First and Last are when.
 	First Time `json:"first"`
 	Last  Time `json:"last"`

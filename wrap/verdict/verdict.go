@@ -256,7 +256,7 @@ func (in Input) borneOut(v *Verdict, said classify.Finding) bool {
 	silent := in.Seen.Silent()
 	switch said.Class {
 	case rules.TLSTrust, rules.TLSOther, rules.Pinned:
-		return !silent && !in.Loopback && in.asked(said.Host) // what opened no tunnel has not met our certificate
+		return !in.Loopback && in.asked(said.Host) && !in.allTook() // what opened no tunnel has not met our certificate
 	case rules.PolicyDenied, rules.ProxyAuth407, rules.PlainHTTP405:
 		// The tunnel would know, unless somebody behind it has said so inside of TLS.
 		return in.Opaque && !silent && said.Class == rules.PolicyDenied
@@ -317,6 +317,13 @@ func (in Input) reached(host string) bool {
 		}
 	}
 	return false
+}
+
+// allTook reports whether the clients of all tunnels of the run are known to have taken
+// the certificate that they were shown.
+func (in Input) allTook() bool {
+	return in.Seen.Unattributed == 0 && !slices.ContainsFunc(in.Seen.Hosts, func(h status.HostSeen) bool { return h.Taken < h.Opened }) &&
+		!slices.ContainsFunc(in.Seen.Failures, func(f *status.Failure) bool { return f.Kind == status.ClientTLSRejected })
 }
 
 // asked reports whether the run may have asked the tunnel for a host, any where none is

@@ -88,6 +88,8 @@ func TestJoin(t *testing.T) {
 		"a transfer that broke off past the tunnel":          {Input{Failed: true, Output: brokeOff, Names: names(), Seen: seen(nil)}, rules.None, ""},
 		"what opened no tunnel has not met our certificate":  {Input{Failed: true, Output: said(rules.TLSTrust, 0.9, "a.test"), Seen: seen(nil)}, rules.None, ""},
 		"nor what has not asked for that host":               {Input{Failed: true, Output: said(rules.TLSTrust, 0.9, "a.test"), Seen: seen([]string{"b.test"})}, rules.None, ""},
+		"nor what took the certificate wherever it asked":    {Input{Failed: true, Output: said(rules.TLSTrust, 0.9, ""), Seen: &status.Evidence{Hosts: []status.HostSeen{{Host: "a.test:443", Opened: 2, Taken: 2}}}}, rules.None, ""},
+		"one of two clients did not take it":                 {Input{Failed: true, Output: said(rules.TLSTrust, 0.9, ""), Seen: &status.Evidence{Hosts: []status.HostSeen{{Host: "a.test:443", Opened: 2, Taken: 1}}}}, rules.TLSTrust, Output},
 		"what has asked for it, and nobody knows":            {Input{Failed: true, Output: said(rules.TLSTrust, 0.9, "a.test"), Seen: &status.Evidence{Unattributed: 1}}, rules.TLSTrust, Output},
 		"a server of the user's own":                         {Input{Failed: true, CommandLine: CommandLine{Loopback: true}, Output: said(rules.TLSTrust, 0.9, ""), Seen: seen([]string{"a.test"})}, rules.None, ""},
 		"a setting explains it": {Input{Failed: true, Output: said(rules.ProxyBypassed, 0.9, ""), Seen: seen(nil),

@@ -37,7 +37,7 @@ def js(text):
     return "'" + text.replace("'", "\\'") + "'"
 
 
-PARTS = "compilers dumps answers failing tests helps servers services packages builds suites".split()
+PARTS = "compilers dumps answers failing fresh tests helps servers services packages builds suites".split()
 
 
 # ---- tests that fail on words -------------------------------------------------
@@ -387,3 +387,79 @@ def failing(add, folder):
             add(tool, "failing", command, files, e, label)
     for tool, command, files in clients("https://api.example.com/"):
         add(tool, "failing", command, files, direct, "proxy_bypassed")
+
+
+# Clients that no rule was written with: round 51 is held out.
+FRESH_PYTHON = {
+    "niquests": "import niquests\nprint(niquests.get('TARGET').text)\n",
+    "httplib2": "import httplib2, os\nh = httplib2.Http(ca_certs=os.environ['CA'], proxy_info=httplib2.proxy_info_from_environment('https'))\nprint(h.request('TARGET')[0].status)\n",
+    "curl_cffi": "from curl_cffi import requests\nprint(requests.get('TARGET').text)\n",
+    "aiosonic": "import asyncio, aiosonic, os\nfrom aiosonic.proxy import Proxy\nasync def main():\n    async with aiosonic.HTTPClient(proxy=Proxy(os.environ['HTTPS_PROXY'])) as c:\n        print((await c.get('TARGET')).status_code)\nasyncio.run(main())\n",
+    "mechanize": "import mechanize\nb = mechanize.Browser()\nb.set_handle_robots(False)\nprint(b.open('TARGET').read())\n",
+    "boto3": "import boto3, os\ns3 = boto3.client('s3', region_name='eu-central-1', endpoint_url='TARGET', aws_access_key_id='a', aws_secret_access_key='b', verify=os.environ['CA'], config=boto3.session.Config(retries={'total_max_attempts': 1}))\nprint(s3.list_buckets())\n",
+    "influxdb-client": "from influxdb_client import InfluxDBClient\nimport os\nc = InfluxDBClient(url='TARGET', token='t', org='o', proxy=os.environ['HTTPS_PROXY'], ssl_ca_cert=os.environ['CA'])\nprint(c.query_api().query('x'))\n",
+    "slack_sdk": "from slack_sdk import WebClient\nprint(WebClient(token='t', base_url='TARGET').api_test())\n",
+    "stripe": "import stripe\nstripe.api_key, stripe.api_base, stripe.max_network_retries = 'k', 'TARGET'.rstrip('/'), 0\nprint(stripe.Balance.retrieve())\n",
+    "PyGithub": "import github\nprint(github.Github(base_url='TARGET'.rstrip('/'), retry=0).get_user('a').id)\n",
+    "python-gitlab": "import gitlab\nprint(gitlab.Gitlab('TARGET', private_token='t').projects.list())\n",
+    "hvac": "import hvac, os\nprint(hvac.Client(url='TARGET').sys.read_health_status())\n",
+    "primp": "import primp, os\nprint(primp.Client(proxy=os.environ['HTTPS_PROXY']).get('TARGET').text)\n",
+    "huggingface_hub": "import os\nos.environ['HF_ENDPOINT'] = 'TARGET'.rstrip('/')\nimport huggingface_hub\nprint(huggingface_hub.model_info('gpt2'))\n",
+    "pooch": "import pooch\npooch.retrieve('TARGETdata.csv', known_hash=None, path='.')\n",
+    "requests-futures": "from requests_futures.sessions import FuturesSession\nprint(FuturesSession().get('TARGET').result().text)\n",
+    "elasticsearch": "from elasticsearch import Elasticsearch\nimport os\nprint(Elasticsearch('TARGET', node_class='requests', ca_certs=os.environ['CA'], max_retries=0).info())\n",
+    "aiohttp-retry": "import asyncio, os, ssl\nfrom aiohttp_retry import ExponentialRetry, RetryClient\nasync def main():\n    async with RetryClient(trust_env=True, retry_options=ExponentialRetry(attempts=1)) as c, c.get('TARGET') as r:\n        print(r.status)\nasyncio.run(main())\n",
+    "feedparser": "import feedparser\nd = feedparser.parse('TARGETfeed.xml')\nif d.bozo:\n    raise d.bozo_exception\n",
+    "smart_open": "from smart_open import open\nprint(open('TARGETdata.txt').read())\n",
+}
+AGENT = "const { HttpsProxyAgent } = require('https-proxy-agent');\nconst agent = new HttpsProxyAgent(process.env.HTTPS_PROXY);\n"
+FRESH_NODE = {
+    "superagent": AGENT + "require('superagent').get('TARGET').agent(agent).then(r => console.log(r.text));\n",
+    "needle": AGENT + "require('needle')('get', 'TARGET', { agent }).then(r => console.log(r.body));\n",
+    "simple-get": AGENT + "require('simple-get').concat({ url: 'TARGET', agent }, (err, res, data) => { if (err) throw err; console.log(data.toString()); });\n",
+    "gaxios": "require('gaxios').request({ url: 'TARGET' }).then(r => console.log(r.data));\n",
+    "hyperquest": AGENT + "require('hyperquest')('TARGET', { agent }).pipe(process.stdout);\n",
+    "make-fetch-happen": "require('make-fetch-happen')('TARGET', { retry: 0 }).then(r => r.text()).then(console.log);\n",
+    "slack-web-api": AGENT + "const { WebClient } = require('@slack/web-api');\nnew WebClient('t', { slackApiUrl: 'TARGET', agent, retryConfig: { retries: 0 } }).api.test().then(console.log);\n",
+    "stripe-node": AGENT + "const s = require('stripe')('k', { host: new URL('TARGET').host, httpAgent: agent, maxNetworkRetries: 0 });\ns.balance.retrieve().then(console.log, e => { console.error(`${e.type}: ${e.message}`); process.exit(1); });\n",
+    "socket.io-client": AGENT + "const s = require('socket.io-client').io('TARGET', { agent, transports: ['websocket'], reconnection: false });\ns.on('connect_error', e => { console.error(e); process.exit(1); });\n",
+    "prebuild-install": "require('child_process').execFileSync('npx', ['--no-install', 'prebuild-install', '--download', 'TARGETx.tar.gz', '--verbose', '--force'], { stdio: 'inherit' });\n",
+    "isomorphic-git": AGENT + "const git = require('isomorphic-git');\nconst http = { request: ({ url, method, headers }) => new Promise((ok, no) => require('https').request(url, { method, headers, agent }, r => ok({ url, statusCode: r.statusCode, statusMessage: r.statusMessage, body: r, headers: r.headers })).on('error', no).end()) };\ngit.clone({ fs: require('fs'), http, dir: 'x', url: 'TARGETa/b.git' });\n",
+}
+FRESH_OTHER = {
+    "lftp": "lftp -c 'set net:max-retries 1; set ssl:ca-file '$CA'; open TARGET && cls'", "wget2": "wget2 --tries=1 --ca-certificate=$CA -O- TARGET", "elinks": "elinks -no-connect -source TARGET",
+    "svn-checkout": "svn --non-interactive --config-option servers:global:http-proxy-host=127.0.0.1 --config-option servers:global:http-proxy-port=${HTTPS_PROXY##*:} --config-option servers:global:ssl-authority-files=$CA checkout TARGETrepo",
+    "hg-clone": "hg --config http_proxy.host=${HTTPS_PROXY#http://} --config web.cacerts=$CA clone TARGETrepo", "openssl-s_client": "openssl s_client -proxy ${HTTPS_PROXY#http://} -connect HOST:443 -CAfile $CA -verify_return_error </dev/null",
+    "ncat": "ncat --proxy ${HTTPS_PROXY#http://} --proxy-type http --ssl-verify --ssl-trustfile $CA HOST 443 </dev/null", "socat": "socat -d - 'PROXY:127.0.0.1:HOST:443,proxyport='${HTTPS_PROXY##*:} </dev/null",
+    "erl-httpc": "erl -noshell -eval 'ssl:start(), inets:start(), httpc:set_options([{https_proxy, {{\"127.0.0.1\", '${HTTPS_PROXY##*:}'}, []}}]), {ok, _} = httpc:request(get, {\"TARGET\", []}, [{ssl, [{verify, verify_peer}, {cacertfile, \"'$CA'\"}]}], []), halt().'",
+    "tclsh": "printf '%s\\n' 'package require http' 'package require tls' '::http::config -proxyhost 127.0.0.1 -proxyport '${HTTPS_PROXY##*:} '::http::register https 443 [list ::tls::socket -autoservername true -require true -cafile '$CA']' 'puts [::http::data [::http::geturl TARGET]]' >g.tcl; tclsh g.tcl",
+    "swipl": "swipl -g \"use_module(library(http/http_open)), http_open('TARGET', S, [proxy('127.0.0.1', ${HTTPS_PROXY##*:}), cacerts([file('$CA')])]), copy_stream_data(S, user_output)\" -t 'halt(1)'",
+    "ruby-httpclient": "ruby -rhttpclient -e 'c = HTTPClient.new(ENV[\"HTTPS_PROXY\"]); c.ssl_config.set_trust_ca(ENV[\"CA\"]); puts c.get_content(\"TARGET\")'",
+    "ruby-http": "ruby -rhttp -e 'u = URI(ENV[\"HTTPS_PROXY\"]); puts HTTP.via(u.host, u.port).get(\"TARGET\").to_s'", "ruby-mechanize": "ruby -rmechanize -e 'm = Mechanize.new; u = URI(ENV[\"HTTPS_PROXY\"]); m.set_proxy(u.host, u.port); puts m.get(\"TARGET\").body'",
+    "gem-sources": "gem sources --add TARGET", "cpan-www": "perl -MLWP::Simple -e 'my $u = LWP::UserAgent->new; $u->env_proxy; my $r = $u->mirror(\"TARGETx\", \"x\"); die \"mirror: \", $r->message, \"\\n\" if $r->is_error'",
+    "helm": "helm repo add x TARGET", "git-lfs-fetch": "git init -q . && git -c lfs.url=TARGETlfs lfs fetch --all origin", "pip-index": "pip index versions --retries 0 --index-url TARGETsimple six",
+    "npm-ping": "npm ping --registry TARGET --fetch-retries 0", "terraform-init": "printf 'terraform {\\n backend \"http\" {\\n address = \"TARGETs\"\\n }\\n}\\n' >main.tf; terraform init -no-color -input=false",
+    "Rscript": "Rscript -e 'x <- url(\"TARGETx.csv\", method = \"libcurl\"); read.csv(x)'", "php-soap": "php -r '$c = stream_context_create([\"http\" => [\"proxy\" => \"tcp://127.0.0.1:'${HTTPS_PROXY##*:}'\", \"request_fulluri\" => true]]); var_dump(simplexml_load_string(file_get_contents(\"TARGETx.xml\", false, $c))); exit(1);'",
+    "java-nio": "printf 'import java.net.*; class N { public static void main(String[] a) throws Exception { java.nio.file.Files.copy(URI.create(\"TARGETx\").toURL().openStream(), java.nio.file.Path.of(\"x\")); } }' >N.java; java N.java",
+}
+
+
+def fresh(add, folder):
+    port, _ = origin.proxy(folder)
+    locked, _ = origin.proxy(folder, "407 Proxy Authentication Required")
+    cut, _ = origin.proxy(folder, "cut")
+    env = through(folder, port)
+    with open(f"{folder}/wgetrc", "w") as f:
+        f.write(f"ca_certificate={folder}/known.pem\n")
+    gems = {"GEM_PATH": f"{folder}/gems", "PYTHONPATH": "", "PYENV_VERSION": ""}
+    n = 0
+    for label, host, e in (("tls_other", "expired.example.com", env), ("tls_other", "wrong.example.com", env), ("tls_trust", "stranger.example.com", env), ("policy_denied", "denied.example.com", env),
+                           ("proxy_auth_407", "api.example.com", through(folder, locked)), ("proxy_unreachable", "api.example.com", through(folder, 28999)), ("upstream_failed", "gone.example.com", env),
+                           ("tls_other", "api.example.com", through(folder, cut))):
+        url = f"https://{host}/"
+        for tool, text in FRESH_PYTHON.items():
+            add(tool, "failing", "python get.py", {"get.py": text.replace("TARGET", url)}, e | gems, label, timeout=25)
+        for tool, text in FRESH_NODE.items():
+            add(tool, "failing", "node get.js", {"get.js": text.replace("TARGET", url)}, e | gems, label, timeout=25)
+        for tool, command in FRESH_OTHER.items():
+            add(tool, "failing", command.replace("TARGET", url).replace("HOST", host), {}, e | gems, label, timeout=25)

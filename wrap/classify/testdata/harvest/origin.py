@@ -97,7 +97,7 @@ def copy(a, b):
 
 
 def proxy(folder, refuse=""):
-    """Starts the proxy. One with a refusal answers every CONNECT so."""
+    """Starts the proxy. One with a refusal answers every CONNECT so, or cuts every handshake."""
     ports = {}
     for leaf in "api", "expired", "wrong", "stranger":
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -122,6 +122,10 @@ def proxy(folder, refuse=""):
             answer = "502 Bad Gateway"
         else:
             answer = refuse
+        if answer == "cut":
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            client.recv(65536)
+            return client.close()
         if answer:
             client.sendall(f"HTTP/1.1 {answer}\r\nContent-Length: 0\r\n{'Proxy-Authenticate: Basic realm=p' + chr(13) + chr(10) if '407' in answer else ''}Connection: close\r\n\r\n".encode())
             return client.close()
