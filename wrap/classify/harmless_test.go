@@ -43,18 +43,25 @@ func TestHarmless(t *testing.T) {
 }
 
 // Real failures are still told: a rule that silences the harmless must not silence these.
+// The last round, of clients that no rule was written with, is counted apart.
 func TestFailing(t *testing.T) {
 	o := known(t)
-	table := confusion{}
+	tables := [2]confusion{{}, {}}
 	for _, s := range samples(t, "testdata/failing.jsonl") {
+		part := 0
+		if s.Round == 51 {
+			part = 1
+		}
 		v := resultOf(t, o, s.Text, Status{})
-		table.count(s.Class, string(v.Class))
+		tables[part].count(s.Class, string(v.Class))
 		if string(v.Class) != s.Class {
 			t.Logf("%s: %s, not %s: %s", s.ID, v.Class, s.Class, findings(v))
 		}
 	}
-	t.Logf("\n%s\nmacro-F1 %.4f", table, table.macroF1())
-	if f := table.macroF1(); f < 0.95 {
-		t.Errorf("macro-F1 is %.4f", f)
+	for part, least := range []float64{0.95, 0.95} {
+		t.Logf("\n%s\nmacro-F1 %.4f", tables[part], tables[part].macroF1())
+		if f := tables[part].macroF1(); f < least {
+			t.Errorf("macro-F1 is %.4f", f)
+		}
 	}
 }
