@@ -194,7 +194,7 @@ func (in Input) weigh(f *status.Failure, class rules.Class, said classify.Findin
 		v.Source, v.Confidence = Both, 0.95
 	case named:
 		v.Confidence = 0.85
-	case in.Mute, in.reachedNobody() && (in.TellsOther == nil || !in.TellsOther()): // what else would it be: nothing that it tried worked
+	case in.nothingElse(): // nothing that it tried worked, and it speaks of nothing else
 		v.Confidence = 0.6
 	default: // a background matter: telemetry, a check for updates
 		v.Confidence = 0.4
@@ -338,6 +338,11 @@ func (in Input) asked(host string) bool {
 	}
 	return slices.ContainsFunc(in.Seen.Hosts, func(h status.HostSeen) bool { return is(h.Host) }) ||
 		slices.ContainsFunc(in.Seen.Failures, func(f *status.Failure) bool { return is(f.Host) })
+}
+
+// nothingElse reports whether the output gives no other reason than what the tunnel saw.
+func (in Input) nothingElse() bool {
+	return in.Mute || in.reachedNobody() && (in.TellsOther == nil || !in.TellsOther())
 }
 
 // reachedNobody reports whether every tunnel that the run has opened came to nothing.
