@@ -42,6 +42,7 @@ func newFrames(end []byte, whole bool) *frames {
 	f.framed = make([]bool, len(f.lines))
 	f.tests()
 	f.patches()
+	f.scripts()
 	f.listings()
 	f.views()
 	f.histories()

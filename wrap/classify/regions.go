@@ -36,7 +36,25 @@ var (
 	// patch begins one, or a part of one; hunk tells how many lines follow.
 	patch = pattern(`^(?:diff --git |diff -\w|index [0-9a-f]{7,}|--- \S+\s|--- \S+$|\+\+\+ \S+|\*\*\* \S+\s|\*{15}|(?:new|deleted) file mode|Binary files |\d+(?:,\d+)?[acd]\d+(?:,\d+)?$)`)
 	hunk  = pattern(`^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@`)
+	// added tells how many lines follow in diff --rcs, edited that they end with a dot in
+	// diff --ed.
+	added  = pattern(`^a\d+ (\d+)$`)
+	edited = pattern(`^\d+(?:,\d+)?[ac]$`)
 )
+
+// scripts frames the lines that the scripts of diff --rcs and diff --ed add.
+func (f *frames) scripts() {
+	for i := 0; i < len(f.lines); i++ {
+		end := i
+		if m := added().FindStringSubmatch(f.lines[i]); m != nil {
+			end = i + 1 + length(m[1])
+		} else if edited().MatchString(f.lines[i]) {
+			end = i + 1 + slices.Index(f.lines[i+1:], ".")
+		}
+		f.mark(i+1, end)
+		i = max(i, min(end, len(f.lines))-1)
+	}
+}
 
 // patches frames patches and the output of diff.
 func (f *frames) patches() {
@@ -105,8 +123,11 @@ var (
 	position = pattern(`^\s+File "[^"]+", line \d+`)
 	// option is a line of a help text.
 	option = pattern(`^\s+-\w(?:,| |$)|^\s*(?:-\w, ?)?--[\w-]+`)
-	// beside is a line of two files side by side that differ.
-	beside = pattern(`\t *[<>|](?:\t|$)`)
+	// beside is a line of two files side by side that differ, full one that leaves no room
+	// for a tab, columns one whose halves may be the same.
+	beside  = pattern(`\t *[<>|](?:\t|$)`)
+	full    = pattern(`\S {1,3}[<>|](?:\t|$)`)
+	columns = pattern(`^(.*\S)\t+(\S.*)$`)
 	// numbered is what cat -n shows.
 	numbered = pattern(`^\s*(\d{1,6})(?:\t|  |$)`)
 	// constant is a name with its number or its text.
@@ -141,7 +162,12 @@ func (f *frames) views() {
 // constants, and help texts.
 func (f *frames) listings() {
 	f.runs(2, matches(listing))
-	f.runs(1, matches(beside))
+	if slices.ContainsFunc(f.lines, matches(beside)) {
+		f.runs(1, func(line string) bool {
+			m := columns().FindStringSubmatch(line)
+			return beside().MatchString(line) || full().MatchString(line) || m != nil && m[1] == m[2]
+		})
+	}
 	f.runs(3, matches(hit))
 	f.runs(4, matches(option))
 	f.runs(6, matches(constant))
