@@ -7,4 +7,4 @@ allow = ["git.test"]
 END
 harmless=$here/../harmless
 PIP_CACHE_DIR=$machine/.cache/pip "$harmless/prepare" "$PWD/harmless"
-PATH=$PWD/harmless/venv/bin:$PATH "$harmless/run" --limit 240 --jobs 2 --sample 4 "$PWD/harmless" requests urllib3 httpx cpython failing
+PATH=$PWD/harmless/venv/bin:$PATH "$harmless/run" --limit 30 --each 10 --jobs 2 --sample 4 "$PWD/harmless" requests urllib3 cpython failing
