@@ -28,24 +28,34 @@ func askCommand() *command {
 		short: "Decide in this terminal what the policy refuses in others",
 		examples: `
   agentproxy ask                                 # in a terminal of its own; Ctrl-C ends it
+  agentproxy ask --page                          # also with the buttons of the status page
   agentproxy exec --no-ask -- npm ci             # elsewhere: this one is not asked about`,
 		long: `
 With mode = "ask" under [policy], a host or a request that no rule allows waits while
 this command runs. It shows each and takes an answer: once, this run, this hour, always
 (written into your configuration), or no. What a rule denies is not asked about, and
-nothing is when nobody listens, in CI or after exec --no-ask. A run cannot answer.`,
-		define: func(*pflag.FlagSet) action {
+nothing is when nobody listens, in CI or after exec --no-ask. A run cannot answer.
+
+--page prints a link for each tunnel, and so does p at any time. It opens the status page
+with buttons for the answers. A link works once, and the page for as long as this command
+runs.`,
+		define: func(flags *pflag.FlagSet) action {
+			page := flags.Bool("page", false, "print links that open the status page with buttons")
 			return func(ctx context.Context, proc *process, _ []string) error {
-				return runAsk(ctx, proc)
+				return runAsk(ctx, proc, *page)
 			}
 		},
 	}
 }
 
+// choice is how each answer is offered: by its letter.
+var choice = map[string]string{contract.AnswerOnce: "[o]nce", contract.AnswerRun: "this [r]un", contract.AnswerHour: "this [h]our",
+	contract.AnswerAlways: "[a]lways", contract.AnswerNo: "[n]o"}
+
 // answers are what may be typed, and what it says.
 var answers = map[string]string{"o": contract.AnswerOnce, "r": contract.AnswerRun, "h": contract.AnswerHour, "a": contract.AnswerAlways, "n": contract.AnswerNo}
 
-func runAsk(ctx context.Context, proc *process) error {
+func runAsk(ctx context.Context, proc *process, page bool) error {
 	switch {
 	case inRun(proc):
 		return hint(errors.New("a run cannot answer for itself: that is for who started it"), "agentproxy ask, in a terminal of yours")
@@ -63,7 +73,7 @@ func runAsk(ctx context.Context, proc *process) error {
 		return err
 	}
 	defer release()
-	a := asking{proc: proc, heard: make(chan heard), refused: make(chan error), waiting: map[int]heard{}, answered: map[string]bool{}}
+	a := asking{proc: proc, page: page, heard: make(chan heard), refused: make(chan error), tunnels: map[int]*attach.Tunnel{}, waiting: map[int]heard{}, answered: map[string]bool{}}
 	go a.follow(ctx)
 	typed := make(chan string)
 	go func() {
@@ -80,12 +90,13 @@ func runAsk(ctx context.Context, proc *process) error {
 		case err := <-a.refused:
 			return hint(err, "agentproxy ask, in a terminal of yours")
 		case h := <-a.heard:
+			a.meet(ctx, h)
 			a.hear(h)
 		case line, ok := <-typed:
 			if !ok {
 				return nil
 			}
-			a.answer(ctx, strings.ToLower(strings.TrimSpace(line)))
+			a.typed(ctx, strings.ToLower(strings.TrimSpace(line)))
 		}
 	}
 }
@@ -107,14 +118,17 @@ func inRun(proc *process) bool {
 type heard struct {
 	tunnel    *attach.Tunnel
 	questions []contract.Question
+	left      bool // it tells of no more
 }
 
 // asking shows one question after another.
 type asking struct {
 	proc    *process
+	page    bool // whether each tunnel's page gets a link
 	heard   chan heard
-	refused chan error    // by a tunnel, for good
-	waiting map[int]heard // by the tunnel's port
+	refused chan error             // by a tunnel, for good
+	tunnels map[int]*attach.Tunnel // that are listened to, by port
+	waiting map[int]heard          // by the tunnel's port
 	// answered are questions that a tunnel may tell of once more before it has the answer.
 	answered map[string]bool
 
@@ -163,13 +177,51 @@ func (a *asking) listen(ctx context.Context, t *attach.Tunnel, q *attach.Questio
 	for {
 		list, err := q.Next()
 		select {
-		case a.heard <- heard{t, list}:
+		case a.heard <- heard{t, list, err != nil}:
 		case <-ctx.Done():
 			return
 		}
 		if err != nil {
 			return
 		}
+	}
+}
+
+// meet keeps who is listened to, and prints the link of who is new.
+func (a *asking) meet(ctx context.Context, h heard) {
+	port := h.tunnel.Record.Port
+	switch known := a.tunnels[port]; {
+	case h.left && known == h.tunnel:
+		delete(a.tunnels, port)
+	case !h.left && known != h.tunnel:
+		a.tunnels[port] = h.tunnel
+		if a.page {
+			a.link(ctx, h.tunnel)
+		}
+	}
+}
+
+// link prints the address at which a status page may answer.
+func (a *asking) link(ctx context.Context, t *attach.Tunnel) {
+	link, err := t.Link(ctx)
+	if err != nil {
+		a.proc.say("no link for the tunnel on port %d: %v", t.Record.Port, err)
+		return
+	}
+	a.proc.say("to answer in a browser, once: %s", link)
+}
+
+// typed takes a line: the wish for links, or an answer.
+func (a *asking) typed(ctx context.Context, line string) {
+	if line != "p" {
+		a.answer(ctx, line)
+		return
+	}
+	for _, port := range slices.Sorted(maps.Keys(a.tunnels)) {
+		a.link(ctx, a.tunnels[port])
+	}
+	if len(a.tunnels) == 0 {
+		a.proc.say("no tunnel is running")
 	}
 }
 
@@ -203,29 +255,12 @@ func (a *asking) next() {
 // shownQuestion is a question for a person. Its words come from commands and are not
 // to move the cursor.
 func shownQuestion(q contract.Question) string {
-	who := "a command"
-	if q.Process != "" {
-		who = fmt.Sprintf("%s (pid %d)", q.Process, q.PID)
+	var choices []string
+	for _, answer := range q.Answers() {
+		choices = append(choices, choice[answer])
 	}
-	if q.Run != "" {
-		who += ", run " + q.Run
-	}
-	what := q.Host
-	if q.Method != "" {
-		what = q.Method + " " + q.Path + " on " + q.Host
-	}
-	choices := "[o]nce, this [h]our, "
-	if q.Run != "" {
-		choices = "[o]nce, this [r]un, this [h]our, "
-	}
-	if always(q) {
-		choices += "[a]lways, "
-	}
-	return fmt.Sprintf("\n%s wants %s\n  %s\n  %s[n]o? ", status.Printable(who), status.Printable(what), status.Printable(q.Why), choices)
+	return fmt.Sprintf("\n%s wants %s\n  %s\n  %s? ", q.Who(), q.What(), status.Printable(q.Why), strings.Join(choices, ", "))
 }
-
-// always reports whether an entry of the configuration says just what is asked.
-func always(q contract.Question) bool { return q.Entry != "" && q.Config != "" }
 
 // answer takes what was typed for the question that is shown.
 func (a *asking) answer(ctx context.Context, typed string) {
@@ -234,22 +269,18 @@ func (a *asking) answer(ctx context.Context, typed string) {
 	}
 	q := *a.shown
 	answer, ok := answers[typed[:min(1, len(typed))]]
-	if !ok || typed != answer && len(typed) > 1 || answer == contract.AnswerRun && q.Run == "" || answer == contract.AnswerAlways && !always(q) {
+	if !ok || typed != answer && len(typed) > 1 || !slices.Contains(q.Answers(), answer) {
 		fmt.Fprint(a.proc.Out, shownQuestion(q))
 		return
 	}
-	if answer == contract.AnswerAlways {
-		if err := config.AddAllow(q.Config, q.Entry); err != nil {
-			a.proc.say("%v", err)
-			fmt.Fprint(a.proc.Out, shownQuestion(q))
-			return
-		}
-		a.proc.say("%s allows %q now; as it was before: %s", q.Config, q.Entry, q.Config+config.BackupSuffix)
-	}
 	if err := a.tunnel.Answer(ctx, q.ID, answer); err != nil {
-		a.proc.say("too late, or refused: %v", err)
+		a.proc.say("%v", err)
+	} else {
+		a.answered[a.tunnel.Record.Secret+q.ID] = true
+		if answer == contract.AnswerAlways {
+			a.proc.say("%s allows %q now; as it was before: %s", q.Config, q.Entry, q.Config+config.BackupSuffix)
+		}
 	}
-	a.answered[a.tunnel.Record.Secret+q.ID] = true
 	a.shown = nil
-	a.hear(heard{a.tunnel, slices.Clone(a.waiting[a.tunnel.Record.Port].questions)})
+	a.hear(heard{tunnel: a.tunnel, questions: slices.Clone(a.waiting[a.tunnel.Record.Port].questions)})
 }

@@ -72,7 +72,8 @@ func TestAsk(t *testing.T) {
 		}
 	}
 	screen := dialog{
-		{"is asked about here", fetching("--", "fetch", "https://one.test/a")},
+		{"is asked about here", typing("p\n")},
+		{"no tunnel is running", fetching("--", "fetch", "https://one.test/a")},
 		{"wants one.test:443\r\n", typing("what?\n")},
 		{"[n]o? what?\r\n\r\nfetch (pid", typing("o\n")},
 		{"[n]o? o\r\n", prints("one.test /a\n<nil>", fetching("--", "fetch", "https://two.test/b?token=s3cret"))},
@@ -88,8 +89,8 @@ func TestAsk(t *testing.T) {
 			printed = ci.fetching(t, "--", "fetch", "https://one.test/a")
 		})},
 		{`allows "GET two.test/d" now`, prints("policy_denied · one.test:443", typing("\x03"))},
-	}.play(t, agentproxy(t, a.env, "ask"))
-	if strings.Contains(screen, "s3cret") || strings.Count(screen, " wants ") != 5 {
+	}.play(t, agentproxy(t, a.env, "ask", "--page"))
+	if strings.Contains(screen, "s3cret") || strings.Count(screen, " wants ") != 5 || strings.Count(screen, "/__agentproxy/#") != 2 { // the edited file has another tunnel
 		t.Errorf("screen: %s", screen)
 	}
 	after, err := os.ReadFile(a.config)

@@ -49,7 +49,7 @@ var layers = map[string][]string{
 	"proxy/peer":            {},
 	"proxy/policy":          {"proxy/status"},
 	"proxy/rundir":          {"proxy/atomicfile", "proxy/peer", "proxy/status"},
-	"proxy/page":            {"proxy/status"},
+	"proxy/page":            {"proxy/contract", "proxy/status"},
 	"proxy/audit":           {"proxy/atomicfile", "proxy/guard", "proxy/rundir", "proxy/status"},
 	"proxy/ca":              {"proxy/atomicfile", "proxy/rundir"},
 	"proxy/trust":           {"proxy/atomicfile", "proxy/ca", "proxy/rundir"},

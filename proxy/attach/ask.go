@@ -1,13 +1,16 @@
 package attach
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/agentproxy/agentproxy/proxy/contract"
+	"github.com/agentproxy/agentproxy/proxy/status"
 )
 
 // Questions are what waits for an answer in a tunnel. As long as they are listened to,
@@ -33,6 +36,22 @@ func (q *Questions) Next() (list []contract.Question, err error) {
 
 // Close stops listening.
 func (q *Questions) Close() { q.conn.Close() }
+
+// Link returns the address at which one status page may answer, once opened, until ctx
+// ends.
+func (t *Tunnel) Link(ctx context.Context) (string, error) {
+	res, conn, err := t.call(ctx, http.MethodPost, contract.LinkPath)
+	if err != nil {
+		return "", err
+	}
+	context.AfterFunc(ctx, func() { conn.Close() })
+	code, err := bufio.NewReader(res.Body).ReadString('\n')
+	if err != nil {
+		conn.Close()
+		return "", err
+	}
+	return t.URL() + status.Prefix + "#" + strings.TrimSpace(code), nil
+}
 
 // Answer gives one of contract's answers. It is an error when nothing waits for it
 // any more.

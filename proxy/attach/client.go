@@ -64,11 +64,12 @@ func (t *Tunnel) callWithin(ctx context.Context, timeout time.Duration, method, 
 	}
 	if res.StatusCode >= 300 {
 		defer conn.Close()
+		body, _ := io.ReadAll(io.LimitReader(res.Body, 500)) // without it the refusal is one all the same
+		why := strings.TrimSpace(strings.TrimPrefix(string(body), "agentproxy: "))
 		if res.StatusCode == http.StatusForbidden {
-			why, _ := io.ReadAll(io.LimitReader(res.Body, 200)) // without it the refusal is one all the same
-			return nil, nil, fmt.Errorf("%w: %s", ErrForbidden, strings.TrimSpace(strings.TrimPrefix(string(why), "agentproxy: ")))
+			return nil, nil, fmt.Errorf("%w: %s", ErrForbidden, why)
 		}
-		return nil, nil, fmt.Errorf("the tunnel answered %s", res.Status)
+		return nil, nil, fmt.Errorf("the tunnel answered %s: %s", res.Status, why)
 	}
 	conn.SetDeadline(time.Time{})
 	return res, conn, nil

@@ -6,6 +6,7 @@
 package contract
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/config"
@@ -25,6 +26,10 @@ const (
 	// CapturedVariable is set in a run that has a network of its own.
 	CapturedVariable = "AGENT_PROXY_CAPTURED"
 )
+
+// PageHeader carries from the status page the code of its link to status.PairPath, and
+// what that returned to status.AnswerPath.
+const PageHeader = "X-Agentproxy-Page"
 
 // Headers of the mutual proof between a client and the daemon.
 const (
@@ -46,6 +51,9 @@ const (
 	// AskPath tells what waits for an answer (GET), as lists of Question, one a line,
 	// for as long as the connection lasts; and takes an answer (POST id, answer).
 	AskPath = status.Prefix + "ask"
+	// LinkPath returns the code with which one status page may answer, and lets it do so
+	// for as long as the connection lasts (POST).
+	LinkPath = status.Prefix + "ask/page"
 	// InheritedPath returns the Inherited of the tunnel (GET).
 	InheritedPath = status.Prefix + "inherited"
 )
@@ -141,8 +149,41 @@ type Question struct {
 	Config string `json:"config,omitempty"`
 }
 
+// Who is the process that asks, in words.
+func (q Question) Who() string {
+	who := "a command"
+	if q.Process != "" {
+		who = fmt.Sprintf("%s (pid %d)", q.Process, q.PID)
+	}
+	if q.Run != "" {
+		who += ", run " + q.Run
+	}
+	return status.Printable(who)
+}
+
+// What is what it asks for, in words.
+func (q Question) What() string {
+	if q.Method == "" {
+		return status.Printable(q.Host)
+	}
+	return status.Printable(q.Method + " " + q.Path + " on " + q.Host)
+}
+
+// Answers are those that may be given.
+func (q Question) Answers() []string {
+	answers := []string{AnswerOnce}
+	if q.Run != "" {
+		answers = append(answers, AnswerRun)
+	}
+	answers = append(answers, AnswerHour)
+	if q.Entry != "" && q.Config != "" {
+		answers = append(answers, AnswerAlways)
+	}
+	return append(answers, AnswerNo)
+}
+
 // The answers to a Question: what waits now, all that the run asks of this kind, what
-// anybody does within an hour, as the configuration says by now, and no.
+// anybody does within an hour, what the configuration is to allow from now on, and no.
 const (
 	AnswerOnce   = "once"
 	AnswerRun    = "run"

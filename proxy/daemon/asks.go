@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy/config"
 	"github.com/agentproxy/agentproxy/proxy/contract"
 	"github.com/agentproxy/agentproxy/proxy/front"
 	"github.com/agentproxy/agentproxy/proxy/idle"
@@ -30,6 +31,8 @@ const (
 	listenerWait = 10 * time.Second
 	// waiterCheck is how often a client that waits is looked at.
 	waiterCheck = time.Second
+	// keptSettled is how many questions are remembered that wait no more.
+	keptSettled = 50
 )
 
 // asks are the questions that wait, who listens to them, and the answers that hold.
@@ -42,10 +45,13 @@ type asks struct {
 	questions []*question
 	listeners map[chan struct{}]bool // each is told when the questions change
 	kept      []kept
+	settled   []status.Asked // the last ones, oldest first
+	pages     map[*pageKey]bool
+	onChange  func() // is told when the questions change, too
 }
 
-func newAsks(dir string, ended <-chan struct{}) asks {
-	return asks{dir: dir, ended: ended, listeners: map[chan struct{}]bool{}}
+func newAsks(dir string, ended <-chan struct{}, onChange func()) asks {
+	return asks{dir: dir, ended: ended, listeners: map[chan struct{}]bool{}, pages: map[*pageKey]bool{}, onChange: onChange}
 }
 
 // question is one that some clients wait for.
@@ -177,7 +183,8 @@ func (a *asks) wait(asked contract.Question, patience time.Duration, gone func()
 func (a *asks) leave(q *question) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if q.waiting--; q.waiting == 0 {
+	if q.waiting--; q.waiting == 0 && slices.Contains(a.questions, q) {
+		a.settle(q, "")
 		a.questions = slices.DeleteFunc(a.questions, func(other *question) bool { return other == q })
 		a.changed()
 	}
@@ -185,6 +192,7 @@ func (a *asks) leave(q *question) {
 
 // changed tells the listeners. The lock is held.
 func (a *asks) changed() {
+	a.onChange()
 	for l := range a.listeners {
 		select {
 		case l <- struct{}{}:
@@ -210,16 +218,19 @@ func (a *asks) answer(id, answer string) bool {
 	case answer != contract.AnswerOnce && q.Run != "":
 		a.kept = append(a.kept, k)
 	}
-	a.settle(q, k.allowed)
+	a.settle(q, answer)
 	a.questions = slices.Delete(a.questions, i, i+1)
 	a.changed()
 	return true
 }
 
-// settle lets the clients go that wait for a question. The lock is held.
-func (a *asks) settle(q *question, allowed bool) {
-	q.allowed = allowed
+// settle lets the clients go that wait for a question; without an answer it is refused.
+// The lock is held.
+func (a *asks) settle(q *question, answer string) {
+	q.allowed = answer != "" && answer != contract.AnswerNo
 	close(q.done)
+	a.settled = append(a.settled, status.Asked{TS: status.Now(), Answer: answer, Host: q.Host, Method: q.Method, Path: q.Path, Run: q.Run, PID: q.PID, Process: q.Process})
+	a.settled = a.settled[max(0, len(a.settled)-keptSettled):]
 }
 
 // forget drops the answers for a run that has ended.
@@ -236,6 +247,7 @@ func (a *asks) listen() (changed chan struct{}, leave func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.listeners[changed] = true
+	a.onChange()
 	return changed, func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -244,9 +256,10 @@ func (a *asks) listen() (changed chan struct{}, leave func()) {
 			return
 		}
 		for _, q := range a.questions {
-			a.settle(q, false)
+			a.settle(q, "")
 		}
 		a.questions = nil
+		a.onChange()
 	}
 }
 
@@ -260,8 +273,33 @@ func (a *asks) list() []contract.Question {
 	return list
 }
 
+// waits returns a question that does.
+func (a *asks) waits(id string) (contract.Question, bool) {
+	for _, q := range a.list() {
+		if q.ID == id {
+			return q, true
+		}
+	}
+	return contract.Question{}, false
+}
+
+// past returns the questions that were settled last, oldest first.
+func (a *asks) past() []status.Asked {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.settled)
+}
+
+// attended reports whether somebody listens to this tunnel.
+func (a *asks) attended() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.listeners) > 0
+}
+
 var (
 	errRunAnswers    = errors.New("a run cannot answer: that is for who started it")
+	errWaitsNoMore   = errors.New("it waits no more")
 	errUnknownAnswer = errors.New("it cannot be told which process this is, and so not whether it is a run's")
 )
 
@@ -313,18 +351,33 @@ func (d *daemon) serveAsk(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *daemon) serveAnswer(w http.ResponseWriter, r *http.Request) {
-	answer := r.URL.Query().Get("answer")
-	all := []string{contract.AnswerOnce, contract.AnswerRun, contract.AnswerHour, contract.AnswerAlways, contract.AnswerNo}
-	if !slices.Contains(all, answer) {
-		http.Error(w, "agentproxy: no such answer", http.StatusBadRequest)
-		return
-	}
-	if answer == contract.AnswerAlways && d.live.source != nil {
-		d.reload(true, true)
-	}
-	if !d.asks.answer(r.URL.Query().Get("id"), answer) {
-		http.Error(w, "agentproxy: it waits no more", http.StatusGone)
+	if code, err := d.answer(r.FormValue("id"), r.FormValue("answer")); err != nil {
+		http.Error(w, "agentproxy: "+err.Error(), code)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// answer settles a question, and first has the configuration say so when it is for
+// always. With an error comes its HTTP status.
+func (d *daemon) answer(id, answer string) (int, error) {
+	q, ok := d.asks.waits(id)
+	if !ok {
+		return http.StatusGone, errWaitsNoMore
+	}
+	if !slices.Contains(q.Answers(), answer) {
+		return http.StatusBadRequest, errors.New("no such answer to this question")
+	}
+	if answer == contract.AnswerAlways {
+		if err := config.AddAllow(q.Config, q.Entry); err != nil {
+			return http.StatusConflict, err
+		}
+		if d.live.source != nil {
+			d.reload(true, true)
+		}
+	}
+	if !d.asks.answer(id, answer) {
+		return http.StatusGone, errWaitsNoMore
+	}
+	return 0, nil
 }

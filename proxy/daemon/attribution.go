@@ -260,8 +260,14 @@ func (s *search) end(begun time.Time) {
 
 // pages are the status page, its event stream and the metrics.
 func (d *daemon) pages() map[string]http.Handler {
-	p := &page.Page{Stats: d.stats, Document: d.document, Lost: func() int64 { return d.log.Lost() }, Policy: d.shownPolicy}
+	p := &page.Page{Stats: d.stats, Document: d.document, Lost: func() int64 { return d.log.Lost() }, Policy: d.shownPolicy, Asking: d.asking}
 	return p.Routes()
+}
+
+// asking is what waits for an answer, and what was answered, as the page shows it.
+func (d *daemon) asking() page.Asking {
+	mode := d.live.decide.Load() != nil && d.live.now.Load().Policy.Asks() > 0
+	return page.Asking{On: mode, Attended: d.asks.attended(), Waiting: d.asks.list(), Settled: d.asks.past()}
 }
 
 // shownPolicy is the policy in force as the page shows it, of the embedded egress.

@@ -69,7 +69,8 @@ func Run(ctx context.Context, o Options) error {
 	// the time. The pages are never touched and so take no memory.
 	floor := make([]byte, 16<<20)
 	defer runtime.KeepAlive(floor)
-	d := &daemon{options: o, stop: cancel, runs: newRuns(), stats: page.NewStats(), strangers: strangers{ended: ctx.Done()}, asks: newAsks(o.Dir, ctx.Done())}
+	stats := page.NewStats()
+	d := &daemon{options: o, stop: cancel, runs: newRuns(), stats: stats, strangers: strangers{ended: ctx.Done()}, asks: newAsks(o.Dir, ctx.Done(), stats.Wake)}
 	if err := d.setUp(); err != nil {
 		return err
 	}
@@ -304,7 +305,10 @@ func (d *daemon) routes(tunnel proxy.TunnelFunc, roots *x509.CertPool) *front.Ro
 			contract.ReloadPath:    d.authorized(d.serveReload),
 			contract.TrialPath:     d.authorized(d.serveCanary),
 			contract.AskPath:       d.authorized(d.serveAsk),
+			contract.LinkPath:      d.authorized(d.serveLink),
 			contract.InheritedPath: d.authorized(d.serveInherited),
+			status.PairPath:        d.fromPage(d.servePair),
+			status.AnswerPath:      d.fromPage(d.servePageAnswer),
 		},
 		Pages: d.pages(),
 	}
@@ -352,6 +356,7 @@ func (d *daemon) document() *status.Document {
 		Shells:                d.shells(),
 		Policy:                d.policyLayers(),
 		PolicyProblem:         d.live.policyProblem(),
+		Asked:                 d.asks.past(),
 	}
 	if doc.JavaTrustStorePath = d.javaStore; d.javaStore == "" {
 		doc.ToolTrustFailureCodes = []string{"java_truststore_not_written"}

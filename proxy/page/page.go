@@ -42,6 +42,8 @@ type Page struct {
 	// Policy is the one in force, by its default and its rules; no rules when an upstream
 	// decides.
 	Policy func() (byDefault string, rules []Rules)
+	// Asking is what waits for an answer and what was answered.
+	Asking func() Asking
 
 	streams atomic.Int64
 }
@@ -71,7 +73,7 @@ func file(contentType string, content []byte) http.Handler {
 	})
 }
 
-// contentPolicy lets the page have its own script, style, events and filter, by
+// contentPolicy lets the page have its own script, style, events, answers and filter, by
 // path, and nothing else; not even its script can make markup of a text.
 func contentPolicy(port int) string {
 	own := func(path string) string {
@@ -81,7 +83,7 @@ func contentPolicy(port int) string {
 		"default-src 'none'",
 		"script-src " + own(status.ScriptPath),
 		"style-src " + own(status.StylePath),
-		"connect-src " + own(status.EventsPath),
+		"connect-src " + own(status.EventsPath) + " " + own(status.PairPath) + " " + own(status.AnswerPath),
 		"base-uri 'none'",
 		"form-action " + own(status.Prefix),
 		"frame-ancestors 'none'",
@@ -93,6 +95,7 @@ func contentPolicy(port int) string {
 func (p *Page) page(w http.ResponseWriter, r *http.Request) {
 	f := filterOf(r)
 	v := p.Stats.View(f)
+	v.ask(p.Asking(), f)
 	doc := p.Document()
 	p.describe(&v, doc)
 	var b bytes.Buffer
@@ -145,6 +148,7 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 	for {
 		changed := p.Stats.change()
 		v := p.Stats.View(f)
+		v.ask(p.Asking(), f)
 		if p.Stats.now().Sub(described) >= stale {
 			described = p.Stats.now()
 			p.describe(&facts, p.Document())

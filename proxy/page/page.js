@@ -92,9 +92,10 @@ function drawFacts(id, facts) {
 
 // What went wrong is seen in a tab that is not looked at.
 const plainTitle = document.title;
-function drawTitle(counts) {
+function drawTitle({ counts, waiting }) {
+  const asked = waiting ? [`${waiting} waiting`] : [];
   const wrong = counts.filter((c) => c.value && (c.class === 'refused' || c.class === 'failed')).map((c) => `${c.value} ${c.name}`);
-  document.title = [...wrong, plainTitle].join(', ');
+  document.title = [...asked, ...wrong, plainTitle].join(', ');
 }
 
 // What has not changed is left alone, so that a selection in it stays.
@@ -106,6 +107,78 @@ function draw(name, draws, data) {
   draws(data);
 }
 
+// What this page answers with. It is here and nowhere else: a run can read what a browser stores.
+let token = '';
+const header = 'X-Agentproxy-Page';
+
+// What is drawn takes no click for a moment: one that was meant for something else may be on its way.
+const unclickable = 600;
+
+function answerButton(id, answer) {
+  const button = make('button', answer.answer, answer.label);
+  button.type = 'button';
+  button.disabled = true;
+  button.dataset.question = id;
+  button.dataset.answer = answer.answer;
+  return button;
+}
+
+function drawWaiting({ asks, waiting, answers }) {
+  const list = document.getElementById('waiting');
+  document.getElementById('asking').hidden = !asks;
+  document.getElementById('asks').textContent = asks;
+  list.replaceChildren(...waiting.map((q) => {
+    const item = make('li', '', make('p', 'head', `${q.who} wants `, make('code', '', q.what)), make('p', 'when', q.why));
+    if (q.always) item.append(make('p', 'when', q.always));
+    if (answers) item.append(make('p', 'next', ...q.answers.flatMap((a) => [answerButton(q.id, a), ' '])));
+    return item;
+  }));
+  setTimeout(() => { for (const button of list.querySelectorAll('button')) button.disabled = false; }, unclickable);
+}
+
+let waiting = { asks: '', waiting: [] };
+function redrawWaiting() { draw('waiting', drawWaiting, { ...waiting, answers: token !== '' }); }
+
+function sayAnswering(text, className) {
+  const line = document.getElementById('answering');
+  line.textContent = text;
+  line.className = className;
+}
+
+async function send(path, secret, fields) {
+  const answer = await fetch(path, { method: 'POST', headers: { [header]: secret }, body: new URLSearchParams(fields), cache: 'no-store', credentials: 'omit' });
+  const text = (await answer.text()).trim();
+  if (!answer.ok) throw new Error(text);
+  return text;
+}
+
+// The link's code works once, and leaves the address before anything else happens.
+async function pair() {
+  const code = location.hash.slice(1);
+  if (!code) return;
+  history.replaceState(null, '', location.pathname + location.search);
+  try {
+    token = await send('pair', code, {});
+    sayAnswering('This page may answer, until it is closed or loaded again, or agentproxy ask ends.', 'opened');
+  } catch (error) {
+    sayAnswering(error.message, 'failed');
+  }
+  redrawWaiting();
+}
+
+document.addEventListener('click', async (event) => {
+  const button = event.target.closest('[data-answer]');
+  if (!button || !event.isTrusted) return;
+  for (const other of button.parentElement.children) other.disabled = true;
+  try {
+    await send('answer', token, { id: button.dataset.question, answer: button.dataset.answer });
+    sayAnswering(`answered: ${button.textContent}`, 'opened');
+  } catch (error) {
+    sayAnswering(error.message, 'failed');
+    for (const other of button.parentElement.children) other.disabled = false;
+  }
+});
+
 const state = document.getElementById('state');
 function say(text, className) {
   state.textContent = text;
@@ -116,14 +189,18 @@ const stream = new EventSource(`events${location.search}`);
 stream.onmessage = (message) => {
   const view = JSON.parse(message.data);
   draw('counts', drawCounts, view.counts);
-  draw('title', drawTitle, view.counts);
+  draw('title', drawTitle, { counts: view.counts, waiting: view.waiting.length });
   draw('timeline', drawTimeline, view.timeline);
   draw('troubles', drawTroubles, view.troubles);
+  waiting = { asks: view.asks, waiting: view.waiting };
+  redrawWaiting();
   for (const table of view.tables) draw(table.id, drawTable, table);
   for (const id of ['policy', 'setup']) draw(id, (facts) => drawFacts(id, facts), view[id]);
   document.getElementById('problem').textContent = view.problem;
   say('up, live', 'opened');
 };
+window.addEventListener('hashchange', pair);
+pair();
 stream.onerror = () => say('no answer from the tunnel; it may have left', 'failed');
 
 for (const button of document.querySelectorAll('[data-copy]')) button.hidden = false;

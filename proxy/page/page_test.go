@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy/contract"
 	"github.com/agentproxy/agentproxy/proxy/status"
 	"github.com/google/go-cmp/cmp"
 )
@@ -38,6 +39,7 @@ func testPage(events ...Event) *Page {
 				Accommodations: []status.Accommodation{{Code: "absolute_form_https", Detail: "carried"}},
 				ToolConflicts:  []status.Conflict{{Code: "npmrc_cafile", File: "/home/me/.npmrc", Advice: "remove it"}}}
 		},
+		Asking: func() Asking { return Asking{} },
 		Policy: func() (string, []Rules) { return "", []Rules{{"deny", []string{"evil.example"}}, {"allow", nil}} },
 	}
 	for _, e := range events {
@@ -95,13 +97,49 @@ func TestLineThatAllows(t *testing.T) {
 	}
 }
 
+// What waits is on the page with the answers that may be given, and words of a client's
+// are text there.
+func TestWhatIsAsked(t *testing.T) {
+	q := contract.Question{ID: "7", Run: "R", PID: 42, Process: "curl", Host: "a.example:443", Method: "GET", Path: "/x", Why: "it is on no list", Entry: "GET a.example/x", Config: "/home/me/config.toml"}
+	bare := contract.Question{ID: "8", Host: hostile[0]}
+	p := testPage()
+	p.Asking = func() Asking {
+		return Asking{On: true, Attended: true, Waiting: []contract.Question{q, bare}, Settled: []status.Asked{
+			{Answer: contract.AnswerHour, Host: "b.example:443", Run: "Q"}, {Host: "c.example:443", Method: "PUT", Path: "/y", Run: "R"}}}
+	}
+	var v View
+	v.ask(p.Asking(), Filter{Run: "R"})
+	want := []Waiting{
+		{"7", "curl (pid 42), run R", "GET /x on a.example:443", "it is on no list", "always writes GET a.example/x into /home/me/config.toml",
+			[]Answer{{"once", "once"}, {"run", "this run"}, {"hour", "this hour"}, {"always", "always"}, {"no", "no"}}},
+		{"8", "a command", hostile[0], "", "", []Answer{{"once", "once"}, {"hour", "this hour"}, {"no", "no"}}},
+	}
+	if diff := cmp.Diff(want, v.Waiting); diff != "" {
+		t.Error(diff)
+	}
+	if rows := v.Tables[0].Rows; len(rows) != 1 || rows[0].Class != "refused" || rows[0].Cells[1] != "nobody answered" || rows[0].Cells[2] != "PUT c.example:443/y" {
+		t.Errorf("%+v", rows)
+	}
+	body := get(p, status.Prefix).Body.String()
+	for _, want := range []string{"curl (pid 42), run R wants <code>GET /x on a.example:443</code>", "always writes GET a.example/x into /home/me/config.toml", "&lt;script&gt;", "agentproxy ask --page"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page has no %s", want)
+		}
+	}
+	p.Asking = func() Asking { return Asking{} }
+	if body := get(p, status.Prefix).Body.String(); !strings.Contains(body, `<section id="asking" aria-labelledby="asking-title" hidden>`) {
+		t.Error("where nobody is asked the card is shown")
+	}
+}
+
 // The page may load its own three files and nothing else, may not be framed,
 // and has nothing inline that the policy would have to allow.
 func TestContentPolicy(t *testing.T) {
 	w := get(testPage(), status.Prefix)
 	want := "default-src 'none'; script-src 127.0.0.1:4711/__agentproxy/page.js localhost:4711/__agentproxy/page.js; " +
 		"style-src 127.0.0.1:4711/__agentproxy/page.css localhost:4711/__agentproxy/page.css; " +
-		"connect-src 127.0.0.1:4711/__agentproxy/events localhost:4711/__agentproxy/events; " +
+		"connect-src 127.0.0.1:4711/__agentproxy/events localhost:4711/__agentproxy/events " +
+		"127.0.0.1:4711/__agentproxy/pair localhost:4711/__agentproxy/pair 127.0.0.1:4711/__agentproxy/answer localhost:4711/__agentproxy/answer; " +
 		"base-uri 'none'; form-action 127.0.0.1:4711/__agentproxy/ localhost:4711/__agentproxy/; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 	if diff := cmp.Diff(want, w.Header().Get("Content-Security-Policy")); diff != "" {
 		t.Error(diff)
@@ -169,7 +207,7 @@ func TestEvents(t *testing.T) {
 		t.Fatal("the stream has ended")
 		return v
 	}
-	if v := view(); len(v.Troubles) != 0 || len(v.Tables) != 4 {
+	if v := view(); len(v.Troubles) != 0 || len(v.Tables) != 5 {
 		t.Errorf("first view: %+v", v)
 	}
 	for n := range 1000 {

@@ -173,6 +173,13 @@ func (l *OpenTunnel) Close() {
 	l.stats.wake()
 }
 
+// Wake has those look who wait for a change.
+func (b *Stats) Wake() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wake()
+}
+
 // wake tells those who wait.
 func (b *Stats) wake() {
 	if b.changed != nil {

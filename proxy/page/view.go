@@ -18,6 +18,9 @@ type View struct {
 	Timeline Timeline  `json:"timeline"`
 	Troubles []Trouble `json:"troubles"`
 	Tables   []Table   `json:"tables"`
+	// Asks says whether anybody is asked, "" where nobody is; Waiting is what waits.
+	Asks    string    `json:"asks"`
+	Waiting []Waiting `json:"waiting"`
 	// Problem says why the policy in force is not what its files say, "" when it is.
 	Problem string `json:"problem"`
 	Policy  []Fact `json:"policy"`

@@ -25,6 +25,9 @@ const (
 	MetricsPath = Prefix + "metrics"
 	CAPath      = Prefix + "ca.crt"
 	HealthzPath = Prefix + "healthz"
+	// PairPath and AnswerPath take what the page sends to answer questions.
+	PairPath   = Prefix + "pair"
+	AnswerPath = Prefix + "answer"
 )
 
 // Document is what /__agentproxy/status serves and `agentproxy status --json`
@@ -109,8 +112,35 @@ type Document struct {
 	Policy []PolicyLayer `json:"policy,omitempty"`
 	// PolicyProblem says why the policy in force is not what its files say, empty when it is.
 	PolicyProblem string `json:"policyProblem,omitempty"`
+	// Asked are the questions that were settled last, oldest first.
+	Asked []Asked `json:"asked,omitempty"`
 	// IdleExit is after how much idleness the daemon leaves, "" for never.
 	IdleExit string `json:"idleExit,omitempty"`
+}
+
+// Asked is a refusal that waited for somebody to let it pass, and what came of it.
+type Asked struct {
+	TS Time `json:"ts"`
+	// Answer is "once", "run", "hour", "always", "no", or empty where nobody gave one.
+	Answer string `json:"answer,omitempty"`
+	// Host is the CONNECT target; Method and Path are those of a request, the path
+	// without its query.
+	Host   string `json:"host"`
+	Method string `json:"method,omitempty"`
+	Path   string `json:"path,omitempty"`
+	// Run, PID and Process tell whose it was; empty when unknown.
+	Run     string `json:"run,omitempty"`
+	PID     int    `json:"pid,omitempty"`
+	Process string `json:"process,omitempty"`
+}
+
+// Entry is the question as the decision that it came to.
+func (a Asked) Entry() Entry {
+	e := Entry{TS: a.TS, Outcome: Opened, Host: a.Host, Method: a.Method, Path: a.Path, Run: a.Run, PID: a.PID, Process: a.Process}
+	if a.Answer == "" || a.Answer == "no" {
+		e.Outcome = Refused
+	}
+	return e.Clean()
 }
 
 // PolicyLayer is one of the sets of rules that decide together.

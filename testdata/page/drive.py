@@ -76,6 +76,12 @@ class Browser:
             time.sleep(0.1)
         raise SystemExit(f"FAILED: {what}: never {expression}\n" + self.evaluate("document.body.innerText"))
 
+    def click(self, selector):
+        """Clicks in the middle of an element, as a mouse does."""
+        x, y = self.evaluate(f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView(); const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] }})()")
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
     def window(self, width, height, dark):
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
@@ -143,7 +149,7 @@ def drive(browser, tunnel, page, shots):
     browser.window(900, 960, dark=False)
     browser.call("Page.navigate", url=page)
     browser.until("idle: the page is live", "document.getElementById('state')?.textContent === 'up, live'")
-    browser.until("idle: what is empty is folded to a line", "[...document.querySelectorAll('section.empty')].length === 6 && [...document.querySelectorAll('section.empty')].every((s) => s.offsetHeight < 50)")
+    browser.until("idle: what is empty is folded to a line", "[...document.querySelectorAll('section.empty')].length === 7 && [...document.querySelectorAll('section.empty')].every((s) => s.offsetHeight < 50)")
     browser.shoot(shots, "idle")
 
     # The browser stays on the page: what follows can only come by the event stream.
