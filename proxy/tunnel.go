@@ -14,6 +14,12 @@ import (
 // *status.Failure that the client is answered with.
 type TunnelFunc func(ctx context.Context, target string) (net.Conn, error)
 
+// Counter is a tunnel that counts the requests it has carried, by method; what it returns
+// may be asked for at any time.
+type Counter interface {
+	Requests() map[string]int64
+}
+
 // Server is a tunnel that would rather serve the client's connection itself
 // than have bytes copied. Serve returns when the connection is closed. taken is told
 // once, when the client has taken the certificate that it was shown: it asks something.

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/attach"
@@ -95,6 +98,7 @@ func statusCommand() *command {
 		short: "Show what the tunnel does and what failed lately",
 		examples: `
   agentproxy status                              # for a person
+  agentproxy status --run IYKXVLXE               # the hosts of one run, with its methods; the beginning of its identity will do
   agentproxy status --json | jq .recentRelayFailures`,
 		long: `
 --json prints the document that the tunnel serves at /__agentproxy/status. Without a
@@ -103,14 +107,15 @@ tunnel the exit status is 1.`,
 			var t tunnelFlags
 			t.define(flags)
 			asJSON := flags.Bool("json", false, "print the status document")
+			run := flags.String("run", "", "only what concerns this run")
 			return func(ctx context.Context, proc *process, _ []string) error {
-				return runStatus(ctx, proc, t, *asJSON)
+				return runStatus(ctx, proc, t, *run, *asJSON)
 			}
 		},
 	}
 }
 
-func runStatus(ctx context.Context, proc *process, flags tunnelFlags, asJSON bool) error {
+func runStatus(ctx context.Context, proc *process, flags tunnelFlags, run string, asJSON bool) error {
 	options, err := flags.options(proc)
 	if err != nil {
 		return err
@@ -126,10 +131,17 @@ func runStatus(ctx context.Context, proc *process, flags tunnelFlags, asJSON boo
 	if err != nil {
 		return err
 	}
-	if asJSON {
-		return printJSON(proc.Out, doc)
+	if run != "" && !doc.OfRun(run) {
+		return hint(fmt.Errorf("the tunnel knows no run, or several, whose identity begins with %q", run), "agentproxy status")
 	}
-	printStatus(proc, doc, time.Now())
+	switch {
+	case asJSON:
+		return printJSON(proc.Out, doc)
+	case run != "":
+		printRun(proc, doc)
+	default:
+		printStatus(proc, doc, time.Now())
+	}
 	return nil
 }
 
@@ -232,6 +244,9 @@ func printStatus(proc *process, d *status.Document, now time.Time) {
 		row("CA", "sha256 %s, until %s", d.CAFingerprint[:min(16, len(d.CAFingerprint))], d.CAExpires.Format(time.DateOnly))
 	}
 	row("tunnels", "%d open, %d in all, %d runs and %d shells attached", d.Connections, d.Tunnels, d.Runs, d.Shells)
+	for _, r := range d.RunHosts[:min(len(d.RunHosts), shownRuns)] {
+		row("run", "%s", runRow(r))
+	}
 	if d.IdleExit != "" {
 		row("idle exit", "after %s", d.IdleExit)
 	}
@@ -251,6 +266,12 @@ func printStatus(proc *process, d *status.Document, now time.Time) {
 			row("conflict", "%s in %s: %s", c.Code, c.File, c.Advice)
 		}
 	}
+	printFailures(proc, d)
+}
+
+// printFailures draws what failed last.
+func printFailures(proc *process, d *status.Document) {
+	p := proc.palette()
 	if len(d.RecentRelayFailures) == 0 {
 		fmt.Fprintln(proc.Out, "  no failures")
 		return
@@ -265,6 +286,43 @@ func printStatus(proc *process, d *status.Document, now time.Time) {
 			said[f.Advice] = true
 		}
 	}
+}
+
+// shownRuns is how many runs the status has a line for.
+const shownRuns = 5
+
+// runRow is a run in a line.
+func runRow(r status.RunHosts) string {
+	var requests, refused int64
+	for _, h := range r.Hosts {
+		refused += h.Refused
+		for _, n := range h.Methods {
+			requests += n
+		}
+	}
+	text := fmt.Sprintf("%s: %d hosts, %d requests, %d refused", r.Run, len(r.Hosts), requests, refused)
+	if len(r.Processes) > 0 {
+		text += " (" + strings.Join(r.Processes, ", ") + ")"
+	}
+	return text
+}
+
+// printRun draws what concerns one run.
+func printRun(proc *process, d *status.Document) {
+	for _, r := range d.RunHosts {
+		fmt.Fprintln(proc.Out, runRow(r))
+		w := tabwriter.NewWriter(proc.Out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "  HOST\tREQUESTS\tOPENED\tREFUSED\tFAILED")
+		for _, h := range r.Hosts {
+			fmt.Fprintf(w, "  %s\t%s\t%d\t%d\t%d\n", h.Host, h.Requests(), h.Opened, h.Refused, h.Failed)
+		}
+		w.Flush()
+	}
+	for _, a := range d.Asked {
+		e := a.Entry()
+		fmt.Fprintf(proc.Out, "  %s  asked for %s: %s\n", e.TS.Local().Format(time.TimeOnly), strings.TrimSpace(e.Method+" "+e.Host+e.Path), cmp.Or(a.Answer, "nobody answered"))
+	}
+	printFailures(proc, d)
 }
 
 // policyRow is a layer of the policy in a line.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/agentproxy/agentproxy/proxy"
 	"github.com/agentproxy/agentproxy/proxy/contract"
 	"github.com/agentproxy/agentproxy/proxy/guard"
 	"github.com/agentproxy/agentproxy/proxy/page"
@@ -97,10 +98,14 @@ func (d *daemon) publish(f *status.Failure) {
 // no search for the process, and no run none at all: then it is left out when
 // it would take too long, unless who asks is what is to be found out. Where there are several runs it goes on while the
 // tunnel is used.
-func (d *daemon) opened(c net.Conn, target string) (taken, ended func()) {
+func (d *daemon) opened(c net.Conn, target string, tunnel net.Conn) (taken, ended func()) {
 	owner := make(chan string, 1) // the run, once it is known; closed when no more is
 	e := d.granted(target)
-	live := d.stats.Open(e)
+	var requests func() map[string]int64
+	if counter, ok := tunnel.(proxy.Counter); ok {
+		requests = counter.Requests
+	}
+	live := d.stats.Open(e, requests)
 	keep := func(p peer.Process) {
 		e.PID, e.Process = p.PID, p.Name
 		e = e.Clean()

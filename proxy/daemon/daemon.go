@@ -357,6 +357,7 @@ func (d *daemon) document() *status.Document {
 		Policy:                d.policyLayers(),
 		PolicyProblem:         d.live.policyProblem(),
 		Asked:                 d.asks.past(),
+		RunHosts:              d.stats.Runs(),
 	}
 	if doc.JavaTrustStorePath = d.javaStore; d.javaStore == "" {
 		doc.ToolTrustFailureCodes = []string{"java_truststore_not_written"}

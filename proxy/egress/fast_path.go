@@ -23,7 +23,11 @@ func (p fastPath) Begin(r *http.Request) *status.Failure {
 		return failure
 	}
 	r.Host = p.authority(r.Host)
-	return p.judge(r)
+	if failure := p.judge(r); failure != nil {
+		return failure
+	}
+	p.session.carried.add(r.Method)
+	return nil
 }
 
 func (p fastPath) End() { p.forwarder().active.Add(-1) }

@@ -124,6 +124,7 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		decline(w, r, failure)
 		return
 	}
+	c.session.carried.add(r.Method)
 	if r.ProtoMajor == 1 {
 		// An origin may answer before it has read all; so may we (errors only
 		// where the protocol has no such thing).

@@ -43,6 +43,7 @@ type session struct {
 	judged atomic.Pointer[judged]
 	// refused is why the target is not reached, for a Refuser's.
 	refused *status.Failure
+	carried tally
 
 	start sync.Once
 	pipe  net.Conn

@@ -19,7 +19,7 @@ func (f *Front) Direct(conn net.Conn, target string, refuse func(*status.Failure
 			return
 		}
 		defer tunnel.Close()
-		taken, ended := f.opened(conn, target)
+		taken, ended := f.opened(conn, target, tunnel)
 		defer ended()
 		f.carry(conn, conn, tunnel, taken)
 	})

@@ -42,10 +42,10 @@ type Front struct {
 	// Ask waits for leave to open a tunnel that would be refused, where there is somebody
 	// to give it; nil asks nobody.
 	Ask func(conn net.Conn, target string) bool
-	// Opened is told of each tunnel that has been opened, with its client, before
-	// a byte passes; nil is told nothing. Of what it returns, taken is told when the
+	// Opened is told of each tunnel that has been opened, with its client and what carries
+	// it, before a byte passes; nil is told nothing. Of what it returns, taken is told when the
 	// client is known to have taken the certificate, ended when the tunnel has ended.
-	Opened func(client net.Conn, target string) (taken, ended func())
+	Opened func(client net.Conn, target string, tunnel net.Conn) (taken, ended func())
 	// Authorize decides on Proxy-Authorization credentials; nil lets everybody in.
 	Authorize func(user, password string) bool
 	// HeadTimeout is how long a request head may take; 0 means 10 seconds.
@@ -245,7 +245,7 @@ func (f *Front) connect(c *headConn) {
 		return
 	}
 	defer tunnel.Close()
-	taken, ended := f.opened(c.Conn, target)
+	taken, ended := f.opened(c.Conn, target, tunnel)
 	defer ended()
 	// Exactly 200 (RFC 9110 §9.3.6 allows any 2xx; Go, Node and Java do not).
 	if _, err := io.WriteString(c.Conn, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
@@ -256,11 +256,11 @@ func (f *Front) connect(c *headConn) {
 }
 
 // opened tells of a tunnel that was opened.
-func (f *Front) opened(client net.Conn, target string) (taken, ended func()) {
+func (f *Front) opened(client net.Conn, target string, tunnel net.Conn) (taken, ended func()) {
 	if f.Opened == nil {
 		return func() {}, func() {}
 	}
-	return f.Opened(client, target)
+	return f.Opened(client, target, tunnel)
 }
 
 // failureOf is the failure that a tunnel was not opened for.

@@ -170,7 +170,7 @@ func TestHostileNames(t *testing.T) {
 	for _, name := range hostile {
 		evil, plain := testPage(denial(name, name)), testPage(denial("plain.example:443", "plain"))
 		for _, p := range []*Page{evil, plain} {
-			p.Stats.Open(status.Entry{Host: name, Process: name, PID: 1})
+			p.Stats.Open(status.Entry{Host: name, Process: name, PID: 1}, nil)
 		}
 		if diff := cmp.Diff(tags(plain), tags(evil)); diff != "" {
 			t.Errorf("%s makes markup: %s", name, diff)
@@ -207,7 +207,7 @@ func TestEvents(t *testing.T) {
 		t.Fatal("the stream has ended")
 		return v
 	}
-	if v := view(); len(v.Troubles) != 0 || len(v.Tables) != 5 {
+	if v := view(); len(v.Troubles) != 0 || len(v.Tables) != 6 {
 		t.Errorf("first view: %+v", v)
 	}
 	for n := range 1000 {
@@ -274,7 +274,7 @@ func TestBoardIsBounded(t *testing.T) {
 	for n := range 5000 {
 		e := denial(fmt.Sprintf("h%d.example:443", n), fmt.Sprint("p", n))
 		b.Add(e)
-		b.Open(e.Entry)
+		b.Open(e.Entry, nil)
 	}
 	for what, got := range map[string][2]int{"events": {len(b.events), keptEvents}, "troubles": {len(b.troubles), keptTroubles},
 		"hosts": {len(b.hosts), keptNames + 1}, "processes": {len(b.processes), keptNames + 1}, "live": {len(b.live), keptLive}} {
@@ -346,7 +346,7 @@ func TestFilter(t *testing.T) {
 		return e
 	}
 	p := testPage(of("a.example:443", "r1", "curl"), of("b.example:443", "r1", "git"), of("A2.example:443", "r2", "curl"))
-	p.Stats.Open(status.Entry{Host: "b.example:443", Run: "r1", Process: "git"})
+	p.Stats.Open(status.Entry{Host: "b.example:443", Run: "r1", Process: "git"}, nil)
 	for query, want := range map[string]string{
 		"":                          "A2.example:443 b.example:443 a.example:443",
 		"?host=A":                   "A2.example:443 b.example:443 a.example:443",
@@ -377,6 +377,53 @@ func TestFilter(t *testing.T) {
 	}
 }
 
+// Each run has its hosts, with what went through its tunnels by method: in those that are
+// open, in those that are closed, and whenever it was found out whose a tunnel is.
+func TestRunsAndTheirHosts(t *testing.T) {
+	p := testPage()
+	of := func(run, host string) status.Entry {
+		return status.Entry{Outcome: status.Opened, Host: host, Run: run, Process: "curl"}
+	}
+	requests := func(method string, n int64) func() map[string]int64 {
+		return func() map[string]int64 { return map[string]int64{method: n} }
+	}
+	for _, e := range []status.Entry{of("r1", "a:443"), of("r1", "a:443"), of("r1", "b:443"), of("r2", "a:443"), of("", "a:443")} {
+		p.Stats.Add(Event{Entry: e})
+	}
+	refused := denial("a:443", "git")
+	refused.Run = "r1"
+	p.Stats.Add(refused)
+	p.Stats.Open(of("r1", "a:443"), requests("GET", 2))
+	closed := p.Stats.Open(of("r1", "a:443"), requests("POST", 3))
+	closed.Close()
+	late := p.Stats.Open(status.Entry{Host: "b:443"}, requests("HEAD", 1))
+	late.Close()
+	late.Identify(of("r1", "b:443"))
+	p.Stats.Open(of("", "a:443"), requests("PUT", 1)).Close()
+	cells := func(query string) (rows [][]string) {
+		table := p.Stats.View(filterOf(httptest.NewRequest("GET", status.Prefix+query, nil))).Tables[4]
+		for _, row := range table.Rows {
+			rows = append(rows, row.Cells[:len(row.Cells)-1])
+		}
+		return rows
+	}
+	a, b, other := []string{"curl, git, run r1", "a:443", "POST 3, GET 2", "2", "1", ""}, []string{"curl, git, run r1", "b:443", "HEAD 1", "1", "", ""}, []string{"curl, run r2", "a:443", "", "1", "", ""}
+	if diff := cmp.Diff([][]string{a, b, other}, cells("")); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([][]string{b}, cells("?run=r1&host=b")); diff != "" {
+		t.Error(diff)
+	}
+	for n := range 5000 {
+		e := of(fmt.Sprint("run", n%50), fmt.Sprint("host", n))
+		p.Stats.Add(Event{Entry: e})
+	}
+	list := p.Stats.Runs()
+	if len(list) != keptRuns || len(list[0].Hosts) > keptRunHosts+1 {
+		t.Errorf("%d runs, %d hosts", len(list), len(list[0].Hosts))
+	}
+}
+
 // What is said of the tunnel itself comes by the stream, too.
 func TestSetUpIsLive(t *testing.T) {
 	p := testPage()
@@ -401,7 +448,7 @@ func TestSetUpIsLive(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	p := testPage(denial("evil.example:443", "curl"), Event{Entry: status.Entry{Outcome: status.Failed, Kind: status.OriginTLS}},
 		Event{Entry: status.Entry{Outcome: status.Opened}})
-	p.Stats.Open(status.Entry{})
+	p.Stats.Open(status.Entry{}, nil)
 	w := get(p, status.MetricsPath)
 	if got := w.Header().Get("Content-Type"); got != "text/plain; version=0.0.4; charset=utf-8" {
 		t.Errorf("Content-Type: %s", got)

@@ -52,6 +52,7 @@ type Stats struct {
 	hosts     map[string]*counts
 	processes map[string]*counts
 	live      map[*OpenTunnel]struct{}
+	runs      map[string]*ofRun
 	bars      [bars]bar
 }
 
@@ -84,7 +85,7 @@ type bar struct {
 // NewStats returns an empty stats.
 func NewStats() *Stats {
 	return &Stats{now: time.Now, started: time.Now(), kinds: map[status.Kind]int64{},
-		hosts: map[string]*counts{}, processes: map[string]*counts{}, live: map[*OpenTunnel]struct{}{}}
+		hosts: map[string]*counts{}, processes: map[string]*counts{}, live: map[*OpenTunnel]struct{}{}, runs: map[string]*ofRun{}}
 }
 
 // Add puts a decision on the stats.
@@ -99,6 +100,7 @@ func (b *Stats) Add(e Event) {
 		b.kinds[e.Kind]++
 	}
 	b.tally(e)
+	b.addToRun(e)
 	b.wake()
 }
 
@@ -142,11 +144,15 @@ func count(names map[string]*counts, name string, o status.Outcome, at time.Time
 type OpenTunnel struct {
 	stats *Stats
 	entry status.Entry
+	// requests counts what went through it by method, nil where nobody looks inside or it
+	// has been counted for its run.
+	requests func() map[string]int64
+	closed   bool
 }
 
-// Open puts an open tunnel on the stats until its Close.
-func (b *Stats) Open(e status.Entry) *OpenTunnel {
-	l := &OpenTunnel{stats: b, entry: e}
+// Open puts an open tunnel on the stats until its Close. requests may be nil.
+func (b *Stats) Open(e status.Entry, requests func() map[string]int64) *OpenTunnel {
+	l := &OpenTunnel{stats: b, entry: e, requests: requests}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.open++
@@ -157,17 +163,22 @@ func (b *Stats) Open(e status.Entry) *OpenTunnel {
 	return l
 }
 
-// Identify says whose it is, once that is known.
+// Identify says whose it is, once that is known; it may be closed by then.
 func (l *OpenTunnel) Identify(e status.Entry) {
 	l.stats.mu.Lock()
 	defer l.stats.mu.Unlock()
 	l.entry = e
+	if l.closed {
+		l.addRequests()
+	}
 }
 
 // Close takes it off.
 func (l *OpenTunnel) Close() {
 	l.stats.mu.Lock()
 	defer l.stats.mu.Unlock()
+	l.closed = true
+	l.addRequests()
 	l.stats.open--
 	delete(l.stats.live, l)
 	l.stats.wake()

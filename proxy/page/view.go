@@ -85,6 +85,7 @@ func (b *Stats) View(f Filter) View {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	rows := shownRows
+	runs := b.listRuns(f)
 	if f.On() {
 		b, rows = b.filtered(f), keptEvents
 	}
@@ -103,6 +104,7 @@ func (b *Stats) View(f Filter) View {
 			liveTable(b.newest(), b.open, rows),
 			countsTable("hosts", "Hosts", "Host", ranked(b.hosts), rows),
 			countsTable("processes", "Processes", "Process", ranked(b.processes), rows),
+			runsTable(runs, rows),
 		},
 	}
 }

@@ -5,8 +5,10 @@
 package status
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -114,8 +116,66 @@ type Document struct {
 	PolicyProblem string `json:"policyProblem,omitempty"`
 	// Asked are the questions that were settled last, oldest first.
 	Asked []Asked `json:"asked,omitempty"`
+	// RunHosts are the last runs with the hosts that each has asked for, the latest first.
+	RunHosts []RunHosts `json:"runHosts,omitempty"`
 	// IdleExit is after how much idleness the daemon leaves, "" for never.
 	IdleExit string `json:"idleExit,omitempty"`
+}
+
+// RunHosts is what one run has asked for since the tunnel started.
+type RunHosts struct {
+	Run string `json:"run"`
+	// Processes are names of some that asked.
+	Processes []string `json:"processes,omitempty"`
+	// Last is when one asked last.
+	Last Time `json:"last"`
+	// Hosts are the busiest first.
+	Hosts []RunHost `json:"hosts"`
+}
+
+// RunHost is what a run has asked for of one host.
+type RunHost struct {
+	// Host is the CONNECT target.
+	Host string `json:"host"`
+	// Methods counts the requests that were carried, where the tunnel looks inside.
+	Methods map[string]int64 `json:"methods,omitempty"`
+	// Opened and Failed count tunnels, Refused also requests.
+	Opened  int64 `json:"opened,omitempty"`
+	Refused int64 `json:"refused,omitempty"`
+	Failed  int64 `json:"failed,omitempty"`
+	Last    Time  `json:"last"`
+}
+
+// Requests is Methods in words, the most frequent first: "GET 12, POST 1".
+func (h *RunHost) Requests() string {
+	methods := slices.SortedFunc(maps.Keys(h.Methods), func(a, b string) int {
+		return cmp.Or(cmp.Compare(h.Methods[b], h.Methods[a]), cmp.Compare(a, b))
+	})
+	for i, method := range methods {
+		methods[i] = fmt.Sprintf("%s %d", method, h.Methods[method])
+	}
+	return strings.Join(methods, ", ")
+}
+
+// OfRun leaves of a document what concerns one run: by its identity, or by the beginning
+// of it that no other has. It reports whether the run is known.
+func (d *Document) OfRun(id string) bool {
+	var known []string
+	for _, r := range d.RunHosts {
+		if strings.HasPrefix(r.Run, id) {
+			known = append(known, r.Run)
+		}
+	}
+	if len(known) != 1 && !slices.Contains(known, id) {
+		return false
+	}
+	if len(known) == 1 {
+		id = known[0]
+	}
+	d.RunHosts = slices.DeleteFunc(d.RunHosts, func(r RunHosts) bool { return r.Run != id })
+	d.Asked = slices.DeleteFunc(d.Asked, func(a Asked) bool { return a.Run != id })
+	d.RecentRelayFailures = slices.DeleteFunc(d.RecentRelayFailures, func(f *Failure) bool { return f.Run != id })
+	return true
 }
 
 // Asked is a refusal that waited for somebody to let it pass, and what came of it.

@@ -149,7 +149,7 @@ def drive(browser, tunnel, page, shots):
     browser.window(900, 960, dark=False)
     browser.call("Page.navigate", url=page)
     browser.until("idle: the page is live", "document.getElementById('state')?.textContent === 'up, live'")
-    browser.until("idle: what is empty is folded to a line", "[...document.querySelectorAll('section.empty')].length === 7 && [...document.querySelectorAll('section.empty')].every((s) => s.offsetHeight < 50)")
+    browser.until("idle: what is empty is folded to a line", "[...document.querySelectorAll('section.empty')].length === 8 && [...document.querySelectorAll('section.empty')].every((s) => s.offsetHeight < 50)")
     browser.shoot(shots, "idle")
 
     # The browser stays on the page: what follows can only come by the event stream.
