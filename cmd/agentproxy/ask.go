@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"os/signal"
 	"slices"
 	"strings"
@@ -35,6 +36,9 @@ With mode = "ask" under [policy], a host or a request that no rule allows waits 
 this command runs. It shows each and takes an answer: once, this run, this hour, always
 (written into your configuration), or no. What a rule denies is not asked about, and
 nothing is when nobody listens, in CI or after exec --no-ask. A run cannot answer.
+
+On a desktop, notify-send tells when something begins to wait; notify = false under
+[policy] switches that off.
 
 --page prints a link for each tunnel, and so does p at any time. It opens the status page
 with buttons for the answers. A link works once, and the page for as long as this command
@@ -227,11 +231,15 @@ func (a *asking) typed(ctx context.Context, line string) {
 
 // hear takes over what waits in a tunnel, and shows the next where there is none shown.
 func (a *asking) hear(h heard) {
+	quiet := len(a.waiting) == 0
 	h.questions = slices.DeleteFunc(h.questions, func(q contract.Question) bool { return a.answered[h.tunnel.Record.Secret+q.ID] })
 	if len(h.questions) == 0 {
 		delete(a.waiting, h.tunnel.Record.Port)
 	} else {
 		a.waiting[h.tunnel.Record.Port] = h
+		if quiet {
+			notify(a.proc, h.questions[0])
+		}
 	}
 	if a.shown != nil && a.tunnel.Record.Port == h.tunnel.Record.Port &&
 		!slices.ContainsFunc(h.questions, func(q contract.Question) bool { return q.ID == a.shown.ID }) {
@@ -239,6 +247,34 @@ func (a *asking) hear(h heard) {
 		a.shown = nil
 	}
 	a.next()
+}
+
+// notifyTimeout is how long a desktop may take.
+const notifyTimeout = 5 * time.Second
+
+// notice is a question for the desktop. The path is left out: it may hold a secret, and
+// other users see the arguments of a command. Desktops read markup, and a process has its
+// name from whoever runs it.
+func notice(q contract.Question) string {
+	q.Path = "something"
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(q.Who() + " wants " + q.What())
+}
+
+// notify tells of a question on the desktop, where there is one.
+func notify(proc *process, q contract.Question) {
+	if !q.Notify || proc.Getenv("DISPLAY") == "" && proc.Getenv("WAYLAND_DISPLAY") == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), notifyTimeout)
+	cmd := exec.CommandContext(ctx, "notify-send", "--app-name=agentproxy", "--", "agentproxy asks", notice(q))
+	if cmd.Start() != nil { // the terminal tells of it all the same
+		cancel()
+		return
+	}
+	go func() {
+		defer cancel()
+		_ = cmd.Wait()
+	}()
 }
 
 // next shows a question. What was typed before is not an answer to it.

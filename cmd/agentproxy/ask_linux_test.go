@@ -5,11 +5,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/agentproxy/agentproxy/proxy/config"
+	"github.com/agentproxy/agentproxy/proxy/contract"
 	"github.com/agentproxy/agentproxy/proxy/proxytest"
 	"github.com/agentproxy/agentproxy/proxy/proxytest/leftout"
 )
@@ -98,6 +100,66 @@ func TestAsk(t *testing.T) {
 	want := strings.Replace(string(before), "allow = [", `allow = ["GET two.test/d", `, 1)
 	if err != nil || errBefore != nil || string(after) != want || !strings.Contains(want, "# by hand") {
 		t.Errorf("%v, %v: %s", err, errBefore, after)
+	}
+}
+
+// On a desktop a notification tells of what begins to wait, without its path; where it is switched off, none does.
+func TestAskNotifies(t *testing.T) {
+	t.Parallel()
+	a := newAsker(t)
+	if inRun(thisProcess()) {
+		leftout.Note(t, "agentproxy ask, as these tests are part of a run")
+		return
+	}
+	told, bin := filepath.Join(t.TempDir(), "told"), t.TempDir()
+	standIn := "#!/bin/sh\n{ printf '%s|' \"$@\"; echo; } >> '" + told + "'\n"
+	if err := os.WriteFile(filepath.Join(bin, "notify-send"), []byte(standIn), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	a.env = append(a.env, "DISPLAY=:99", "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	silent := a
+	silent.config = filepath.Join(t.TempDir(), "silent.toml")
+	text, err := os.ReadFile(a.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(silent.config, []byte(strings.Replace(string(text), "mode =", "notify = false\nmode =", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	silent.env = append(slices.Clone(a.env), "AGENTPROXY_CONFIG="+silent.config)
+	var printed chan string
+	dialog{
+		{"is asked about here", func(*os.File) { printed = silent.fetching(t, "--", "fetch", "https://two.test/silent") }},
+		{"wants GET /silent on two.test:443\r\n", typing("n\n")},
+		{"[n]o? n\r\n", func(*os.File) {
+			<-printed
+			printed = a.fetching(t, "--", "fetch", "https://two.test/bot-s3cret")
+		}},
+		{"wants GET /bot-s3cret on two.test:443\r\n", func(terminal *os.File) {
+			for {
+				text, err := os.ReadFile(told)
+				if err == nil && strings.HasSuffix(string(text), "\n") {
+					break
+				}
+			}
+			typing("n\n")(terminal)
+		}},
+		{"[n]o? n\r\n", func(terminal *os.File) {
+			<-printed
+			typing("\x03")(terminal)
+		}},
+	}.play(t, agentproxy(t, a.env, "ask"))
+	got, err := os.ReadFile(told)
+	if err != nil || !regexp.MustCompile(`^--app-name=agentproxy\|--\|agentproxy asks\|fetch \(pid \d+\), run \w+ wants GET something on two.test:443\|\n$`).Match(got) {
+		t.Errorf("%v: %s", err, got)
+	}
+}
+
+// What a command calls itself is no markup of a notification's.
+func TestNoticeIsText(t *testing.T) {
+	q := contract.Question{Process: `<a href="https://evil.example">&`, PID: 1, Host: "a.example:443"}
+	if got := notice(q); got != `&lt;a href="https://evil.example"&gt;&amp; (pid 1) wants a.example:443` {
+		t.Error(got)
 	}
 }
 

@@ -121,6 +121,8 @@ type Policy struct {
 	// refuse it; "ask" does so when nobody lets it pass within AskTimeout.
 	Mode       string `toml:"mode"`
 	AskTimeout string `toml:"ask_timeout" json:",omitempty"`
+	// Notify false keeps "ask" from telling of questions on the desktop.
+	Notify *bool `toml:"notify" json:",omitempty"`
 	// Empty are the groups that stand for no host on this machine.
 	Empty []string `toml:"-" json:"-"`
 }
@@ -147,6 +149,9 @@ func (p Policy) Asks() time.Duration {
 	d, _ := time.ParseDuration(p.AskTimeout) // checked when it was read
 	return d
 }
+
+// Notifies reports whether the desktop tells of a question.
+func (p Policy) Notifies() bool { return p.Notify == nil || *p.Notify }
 
 func (p Policy) checkMode() error {
 	modes := []string{ModeEnforce, ModeReport, ModeAsk}

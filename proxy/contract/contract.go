@@ -147,6 +147,8 @@ type Question struct {
 	Entry string `json:"entry,omitempty"`
 	// Config is the file, "" for none.
 	Config string `json:"config,omitempty"`
+	// Notify is true when the desktop may tell of it.
+	Notify bool `json:"notify,omitempty"`
 }
 
 // Who is the process that asks, in words.

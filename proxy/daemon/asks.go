@@ -103,7 +103,7 @@ func (d *daemon) ask(c net.Conn, t policy.Target, method, path, why string) bool
 	if patience == 0 || d.options.Authorize != nil || d.asks.idle() {
 		return false
 	}
-	q := contract.Question{Host: t.String(), Method: method, Path: path, Why: why, Entry: policy.AllowEntry(t, method, path), Config: cfg.Path}
+	q := contract.Question{Host: t.String(), Method: method, Path: path, Why: why, Entry: policy.AllowEntry(t, method, path), Config: cfg.Path, Notify: cfg.Policy.Notifies()}
 	if p, ok := d.search.process(c); ok {
 		q.PID, q.Process, q.Run = p.PID, status.Printable(p.Name), d.runs.owner(p.PID)
 	} else {
