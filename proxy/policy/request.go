@@ -22,13 +22,20 @@ type Request struct {
 	Path string
 	// query is what follows the path, with its "?"; it passes as it came.
 	query string
+	// sent is the path and the query where they came so, and "" where they did not.
+	sent string
 	// readings are what servers make of the path, Path first: some decode what others
 	// do not, drop parameters of segments, or take "\" for "/".
 	readings []string
 }
 
 // Target is the request target to send.
-func (r Request) Target() string { return r.Path + r.query }
+func (r Request) Target() string {
+	if r.sent != "" {
+		return r.sent
+	}
+	return r.Path + r.query
+}
 
 // String is the request for people, without its query.
 func (r Request) String() string { return r.Method + " " + status.ASCII(r.Path, maxShown) }
@@ -102,6 +109,9 @@ func parseRequest(method, target string) (Request, error) {
 	if r.Path, err = canonical(raw); err != nil {
 		return r, err
 	}
+	if r.Path == raw {
+		r.sent = target
+	}
 	if len(r.Path) > maxPath {
 		return r, fmt.Errorf("its path is longer than %d bytes", maxPath)
 	}
@@ -139,7 +149,7 @@ func canonical(raw string) (string, error) {
 }
 
 // isPlain: the other characters of a path that need no escape (RFC 3986 §3.3).
-func isPlain(c byte) bool { return strings.IndexByte("/!$&'()*+,;=:@", c) >= 0 }
+func isPlain(c byte) bool { return c == '/' || strings.IndexByte("!$&'()*+,;=:@", c) >= 0 }
 
 // isUnreserved: RFC 3986 §2.3.
 func isUnreserved(c byte) bool {
@@ -194,10 +204,11 @@ var ways = []func(string) string{
 // readPath returns what servers make of a canonical path, in whichever order they do
 // it, each once.
 func readPath(path string) ([]string, error) {
-	list, escapes := []string{path}, []int{0} // how often each was decoded
-	if !strings.ContainsAny(path, "%;") {
+	list := []string{path}
+	if strings.IndexByte(path, '%') < 0 && strings.IndexByte(path, ';') < 0 {
 		return list, nil
 	}
+	escapes := []int{0} // how often each was decoded
 	for i := 0; i < len(list); i++ {
 		for way, read := range ways {
 			reading, times := read(list[i]), escapes[i]

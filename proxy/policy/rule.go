@@ -268,7 +268,9 @@ type requestList struct {
 	// else otherwise is the decision.
 	layer     string
 	open      string
+	opens     Decision
 	allow     []*pattern // the most specific first
+	allows    []Decision // of allow
 	otherwise Decision
 }
 
@@ -296,7 +298,15 @@ func (l *list) forRequests(t Target) requestList {
 	} else if r.otherwise.Allowed {
 		r.open = r.otherwise.Rule
 	}
+	r.opens = allowedBy(r.open)
+	for _, p := range r.allow {
+		r.allows = append(r.allows, allowedBy(p.rule))
+	}
 	return r
+}
+
+func allowedBy(rule string) Decision {
+	return Decision{Allowed: true, Rule: rule, Reason: "allowed by the rule " + rule}
 }
 
 func onRequestsOnly(rules []*pattern) []*pattern {
@@ -332,11 +342,11 @@ func (rs *Requests) decide(r Request) (decided Decision) {
 
 func (l *requestList) decide(r Request, t Target) Decision {
 	if l.open != "" {
-		return Decision{Allowed: true, Rule: l.open, Reason: "allowed by the rule " + l.open}
+		return l.opens
 	}
-	for _, p := range l.allow {
+	for i, p := range l.allow {
 		if p.on.allows(r) {
-			return Decision{Allowed: true, Rule: p.rule, Reason: "allowed by the rule " + p.rule}
+			return l.allows[i]
 		}
 	}
 	denied := Decision{Kind: status.PolicyDenied, Rule: l.otherwise.Rule, Advice: changes[l.layer], fixed: l.otherwise.fixed}
