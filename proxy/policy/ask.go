@@ -26,8 +26,9 @@ func (rs *Requests) MayAllow(r Request, also []Request) bool {
 	if len(also) > 0 {
 		return false
 	}
+	loose := r.loose()
 	for _, p := range rs.deny {
-		if p.on.denies(r) {
+		if p.on.denies(r, loose) {
 			return false
 		}
 	}

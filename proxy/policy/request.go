@@ -265,6 +265,17 @@ func withoutParameters(path string) string {
 	return strings.Join(segments, "/")
 }
 
+// loose are the readings, and what each is loosely.
+func (r Request) loose() []string {
+	readings := r.readings
+	for _, reading := range r.readings {
+		if loose := loosely(reading); loose != reading {
+			readings = append(slices.Clone(readings), loose)
+		}
+	}
+	return readings
+}
+
 // loosely is a reading as servers on Windows take it: dots and blanks at the end of
 // a segment do not count.
 func loosely(reading string) string {

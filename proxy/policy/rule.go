@@ -37,7 +37,7 @@ type spelling struct {
 
 // match reports whether a reading matches.
 func (s spelling) match(reading string) bool {
-	if !isASCII(reading) { // other letters fold to more or fewer bytes
+	if s.folded && !isASCII(reading) { // other letters fold to more or fewer bytes
 		return s.MatchString(reading)
 	}
 	text := reading
@@ -220,16 +220,11 @@ func pathPattern(path string, read func(string) string) (string, error) {
 	return b.String(), nil
 }
 
-// denies reports whether the request is one that must not pass, in any reading.
-func (o *onRequests) denies(r Request) bool {
+// denies reports whether the request is one that must not pass, in any of its loose
+// readings.
+func (o *onRequests) denies(r Request, readings []string) bool {
 	if o.methods != nil && !slices.Contains(o.methods, r.Method) {
 		return false
-	}
-	readings := r.readings
-	for _, reading := range r.readings {
-		if loose := loosely(reading); loose != reading {
-			readings = append(slices.Clone(readings), loose)
-		}
 	}
 	if o.service == "" {
 		return o.path.matchAny(readings)
@@ -323,8 +318,9 @@ func (rs *Requests) Decide(r Request, also []Request) Decision {
 }
 
 func (rs *Requests) decide(r Request) (decided Decision) {
+	loose := r.loose()
 	for _, p := range rs.deny { // the most specific first
-		if p.on.denies(r) {
+		if p.on.denies(r, loose) {
 			return Decision{Kind: status.PolicyDenied, Rule: p.rule, Reason: fmt.Sprintf("%s on %s is denied by the rule %s", r, rs.target, p.rule), Advice: changes[p.layer], fixed: p.fixed}
 		}
 	}
