@@ -107,22 +107,22 @@ type Egress struct {
 // Policy is where the embedded egress may go; see policy.Rules. Once loaded its
 // entries name no groups any more.
 type Policy struct {
-	Default     string   `toml:"default"`
-	Allow       []string `toml:"allow"`
-	Deny        []string `toml:"deny"`
-	Passthrough []string `toml:"passthrough"`
-	Private     []string `toml:"private"`
+	Default     string   `toml:"default" json:"default"`
+	Allow       []string `toml:"allow" json:"allow"`
+	Deny        []string `toml:"deny" json:"deny"`
+	Passthrough []string `toml:"passthrough" json:"passthrough"`
+	Private     []string `toml:"private" json:"private"`
 	// Organisation is a file with rules that nothing here widens, relative to the
 	// configuration file, or an https URL. There OrganisationKey must have signed them:
 	// an Ed25519 public key, in base64.
-	Organisation    string `toml:"organisation"`
-	OrganisationKey string `toml:"organisation_key" json:",omitempty"`
+	Organisation    string `toml:"organisation" json:"organisation,omitempty"`
+	OrganisationKey string `toml:"organisation_key" json:"organisationKey,omitempty"`
 	// Mode "report" lets pass what the rules refuse and records it; "" and "enforce"
 	// refuse it; "ask" does so when nobody lets it pass within AskTimeout.
-	Mode       string `toml:"mode"`
-	AskTimeout string `toml:"ask_timeout" json:",omitempty"`
+	Mode       string `toml:"mode" json:"mode,omitempty"`
+	AskTimeout string `toml:"ask_timeout" json:"askTimeout,omitempty"`
 	// Notify false keeps "ask" from telling of questions on the desktop.
-	Notify *bool `toml:"notify" json:",omitempty"`
+	Notify *bool `toml:"notify" json:"notify,omitempty"`
 	// Empty are the groups that stand for no host on this machine.
 	Empty []string `toml:"-" json:"-"`
 }
