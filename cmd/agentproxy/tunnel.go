@@ -97,9 +97,9 @@ func statusCommand() *command {
 		name:  "status",
 		short: "Show what the tunnel does and what failed lately",
 		examples: `
-  agentproxy status                              # for a person
-  agentproxy status --run IYKXVLXE               # the hosts of one run, with its methods; the beginning of its identity will do
-  agentproxy status --json | jq .recentRelayFailures`,
+  agentproxy status                                   # for a person
+  agentproxy status --run IYKXVLXE                    # the hosts of one run, with its methods
+  agentproxy status --json | jq .recentRelayFailures  # for a program`,
 		long: `
 --json prints the document that the tunnel serves at /__agentproxy/status. Without a
 tunnel the exit status is 1.`,
@@ -107,11 +107,12 @@ tunnel the exit status is 1.`,
 			var t tunnelFlags
 			t.define(flags)
 			asJSON := flags.Bool("json", false, "print the status document")
-			run := flags.String("run", "", "only what concerns this run")
+			run := flags.String("run", "", "only this run's, by its `ID` or the beginning of it")
 			return func(ctx context.Context, proc *process, _ []string) error {
 				return runStatus(ctx, proc, t, *run, *asJSON)
 			}
 		},
+		flagValues: map[string]func(*process) []string{"run": seenIn(func(e status.Entry) string { return e.Run })},
 	}
 }
 
@@ -132,7 +133,7 @@ func runStatus(ctx context.Context, proc *process, flags tunnelFlags, run string
 		return err
 	}
 	if run != "" && !doc.OfRun(run) {
-		return hint(fmt.Errorf("the tunnel knows no run, or several, whose identity begins with %q", run), "agentproxy status")
+		return hint(fmt.Errorf("the tunnel knows no run, or several, whose ID begins with %q", run), "agentproxy status")
 	}
 	switch {
 	case asJSON:
