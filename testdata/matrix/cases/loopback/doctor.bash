@@ -1,6 +1,6 @@
 # doctor finds what is wrong with tools, with the way out and with CAs, and what its fix line says is what cures it
 # alone: a slow machine makes trials run out of their time
-# needs: curl git npm node wget python3 pip java keytool squid openssl
+# needs: curl git npm node wget python3 pip java keytool squid openssl certutil
 healthy() { doctor "$@" || fail "$*: $(cat doctor.out doctor.err)"; }
 # sick TOOL PATTERN: doctor says so, and how to mend it, which is in $fix.
 sick() {
