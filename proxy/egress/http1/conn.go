@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"strings"
@@ -93,6 +94,20 @@ func (c *Conn) exchange(r *http.Request, interim func(*http.Response) error) (*h
 		}
 	}
 	return nil, message.ErrTooManyInterim
+}
+
+// fill reads what else of a body is at hand behind the first n bytes of b, so that one
+// of several records is passed on by the bufferful. It is not for a body in chunks:
+// net/http's reader of chunks keeps its errors.
+func (c *Conn) fill(body io.Reader, b []byte, n int) (int, error) {
+	for n < len(b) {
+		more, err := wire.AtHand(c.Conn, body, b[n:])
+		n += more
+		if more == 0 || err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // connectionOptions returns the fields that the head to come names in

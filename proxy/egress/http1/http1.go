@@ -31,7 +31,6 @@ import (
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/egress/message"
-	"github.com/agentproxy/agentproxy/proxy/egress/wire"
 	"github.com/agentproxy/agentproxy/proxy/idle"
 	"github.com/agentproxy/agentproxy/proxy/status"
 	"golang.org/x/net/http/httpguts"
@@ -373,7 +372,10 @@ func (p *path) body(res *http.Response, chunked bool, origin *Conn) error {
 		w = httputil.NewChunkedWriter(p.out)
 	}
 	for read := int64(0); ; {
-		n, err := p.some(res, chunked, origin, buf)
+		n, err := res.Body.Read(buf)
+		if err == nil && !chunked && origin != nil {
+			n, err = origin.fill(res.Body, buf, n)
+		}
 		if read += int64(n); n > 0 {
 			if _, err := w.Write(buf[:n]); errors.Is(err, net.ErrClosed) {
 				return &message.BrokenError{Read: read, Length: res.ContentLength, Err: message.ErrStopped}
@@ -401,24 +403,6 @@ func (p *path) body(res *http.Response, chunked bool, origin *Conn) error {
 		p.out.WriteString("\r\n")
 	}
 	return nil
-}
-
-// some reads what there is of a body, and waits only while there is nothing. A
-// body of several records is so read until the buffer is full; one in chunks comes
-// as it is cut, since net/http's reader of chunks keeps its errors.
-func (p *path) some(res *http.Response, chunked bool, origin *Conn, buf []byte) (int, error) {
-	n, err := res.Body.Read(buf)
-	if origin == nil || chunked {
-		return n, err
-	}
-	for err == nil && n < len(buf) {
-		var more int
-		if more, err = wire.AtHand(origin.Conn, res.Body, buf[n:]); more == 0 {
-			break
-		}
-		n += more
-	}
-	return n, err
 }
 
 // fail answers a request that could not be carried, if there is still somebody

@@ -178,10 +178,7 @@ func Read(c *tls.Conn) bool { return silent(c, nothing) }
 // AtHand reads from a reader above c what can be had without waiting; there may
 // be nothing. Nobody else may read the connection meanwhile.
 func AtHand(c *tls.Conn, r io.Reader, b []byte) (int, error) {
-	w := Of(c)
-	w.wait = whatIsThere
-	n, err := r.Read(b)
-	w.wait = untilItComes
+	n, err := read(c, whatIsThere, r, b)
 	if err == errNothing {
 		err = nil
 	}
@@ -189,12 +186,18 @@ func AtHand(c *tls.Conn, r io.Reader, b []byte) (int, error) {
 }
 
 func silent(c *tls.Conn, ask waiting) bool {
-	w := Of(c)
-	w.wait = ask
 	var b [1]byte
-	n, err := c.Read(b[:])
+	n, err := read(c, ask, c, b[:])
+	return n == 0 && err == errNothing && Of(c).records.whole()
+}
+
+// read reads from c, or a reader above it, and has the wire wait no longer than that.
+func read(c *tls.Conn, wait waiting, r io.Reader, b []byte) (int, error) {
+	w := Of(c)
+	w.wait = wait
+	n, err := r.Read(b)
 	w.wait = untilItComes
-	return n == 0 && err == errNothing && w.records.whole()
+	return n, err
 }
 
 // errNothing is temporary, so that crypto/tls reads on after it.
