@@ -182,8 +182,8 @@ func sayVerdict(proc *process, v verdict.Verdict, verbose bool) {
 	if v.Advice != "" {
 		proc.say("%s", v.Advice)
 	}
-	if ours := "do not retry or route around it; hand your administrator: agentproxy report"; v.Class == rules.PolicyDenied && v.Advice != ours {
-		proc.say("%s", ours)
+	if v.Class == rules.PolicyDenied && v.Advice != verdict.DeniedAdvice {
+		proc.say("%s", verdict.DeniedAdvice)
 	}
 }
 

@@ -74,7 +74,7 @@ func refused(v *verdict.Verdict, authority, line string) {
 	*v = verdict.Verdict{
 		Class: rules.PolicyDenied, Confidence: 0.9, Final: rules.PolicyDenied.Final(), Tool: v.Tool, Host: authority, Source: verdict.Asked, Also: v.Also,
 		Line:   "inside of TLS, where the tunnel cannot look: " + line,
-		Advice: "do not retry or route around it; hand your administrator: agentproxy report",
+		Advice: verdict.DeniedAdvice,
 	}
 }
 

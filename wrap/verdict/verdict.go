@@ -30,6 +30,9 @@ const (
 	Asked       Source = "asked"       // the host was asked once more, through the upstream
 )
 
+// DeniedAdvice stands behind every denial.
+const DeniedAdvice = "do not retry or route around it; hand your administrator: agentproxy report"
+
 // Verdict is why a command failed. Its names are a contract with programs.
 type Verdict struct {
 	Class rules.Class `json:"class"`
@@ -311,12 +314,13 @@ func (in Input) reached(host string) bool {
 	if in.Seen == nil || host == "" {
 		return false
 	}
-	for _, h := range in.Seen.Hosts {
-		if name, _, err := net.SplitHostPort(h.Host); err == nil && strings.EqualFold(name, host) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(in.Seen.Hosts, func(h status.HostSeen) bool { return isAt(h.Host, host) })
+}
+
+// isAt reports whether a CONNECT target is at a host.
+func isAt(target, host string) bool {
+	name, _, err := net.SplitHostPort(target)
+	return err == nil && strings.EqualFold(name, host)
 }
 
 // allTook reports whether the clients of all tunnels of the run are known to have taken
@@ -333,8 +337,8 @@ func (in Input) asked(host string) bool {
 		return true
 	}
 	is := func(target string) bool {
-		name, _, err := net.SplitHostPort(target)
-		return err == nil && (strings.EqualFold(name, host) || strings.EqualFold(target, host))
+		_, _, err := net.SplitHostPort(target)
+		return isAt(target, host) || err == nil && strings.EqualFold(target, host)
 	}
 	return slices.ContainsFunc(in.Seen.Hosts, func(h status.HostSeen) bool { return is(h.Host) }) ||
 		slices.ContainsFunc(in.Seen.Failures, func(f *status.Failure) bool { return is(f.Host) })
