@@ -320,8 +320,7 @@ func printRun(proc *process, d *status.Document) {
 		w.Flush()
 	}
 	for _, a := range d.Asked {
-		e := a.Entry()
-		fmt.Fprintf(proc.Out, "  %s  asked for %s: %s\n", e.TS.Local().Format(time.TimeOnly), strings.TrimSpace(e.Method+" "+e.Host+e.Path), cmp.Or(a.Answer, "nobody answered"))
+		fmt.Fprintf(proc.Out, "  %s  asked for %s: %s\n", a.TS.Local().Format(time.TimeOnly), a.What(), cmp.Or(a.Answer, "nobody answered"))
 	}
 	printFailures(proc, d)
 }

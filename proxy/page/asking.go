@@ -1,8 +1,6 @@
 package page
 
 import (
-	"strings"
-
 	"github.com/agentproxy/agentproxy/proxy/contract"
 	"github.com/agentproxy/agentproxy/proxy/status"
 )
@@ -76,7 +74,7 @@ func settledTable(list []status.Asked, f Filter) Table {
 		if all++; len(t.Rows) == shownRows && !f.On() {
 			continue
 		}
-		t.Rows = append(t.Rows, Row{string(e.Outcome), []string{clock(e.TS.Time), labels[list[i].Answer], strings.TrimSpace(e.Method + " " + e.Host + e.Path), whose(e)}})
+		t.Rows = append(t.Rows, Row{string(e.Outcome), []string{clock(e.TS.Time), labels[list[i].Answer], list[i].What(), whose(e)}})
 	}
 	return t.more(all)
 }

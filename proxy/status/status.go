@@ -194,6 +194,12 @@ type Asked struct {
 	Process string `json:"process,omitempty"`
 }
 
+// What is what was asked for, in words: a host, or a request of it.
+func (a Asked) What() string {
+	e := a.Entry()
+	return strings.TrimSpace(e.Method + " " + e.Host + e.Path)
+}
+
 // Entry is the question as the decision that it came to.
 func (a Asked) Entry() Entry {
 	e := Entry{TS: a.TS, Outcome: Opened, Host: a.Host, Method: a.Method, Path: a.Path, Run: a.Run, PID: a.PID, Process: a.Process}
