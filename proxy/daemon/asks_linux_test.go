@@ -2,11 +2,9 @@ package daemon
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -114,13 +112,7 @@ func TestWhatIsRefusedWaitsForAnAnswer(t *testing.T) {
 // A request waits as a tunnel does, and the connection goes on after a no.
 func TestARequestWaitsForAnAnswer(t *testing.T) {
 	t.Parallel()
-	root := proxytest.NewCA(t, "root")
-	addr := proxytest.Origin(t, root.Issue(t, nil, nil, "origin.test"), proxytest.OK)
-	pem := filepath.Join(t.TempDir(), "root.pem")
-	if err := os.WriteFile(pem, root.PEM(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	d := startAsking(t, fmt.Sprintf("[egress]\nextra_roots = [%q]\n[egress.connect_to]\n\"origin.test:443\" = %q\n", pem, addr), "allow = [\"GET origin.test/open\"]\n")
+	d := startAsking(t, leadsTo(t, "origin.test", proxytest.OK), "allow = [\"GET origin.test/open\"]\n")
 	l := d.listening(t)
 	for _, http2 := range []bool{true, false} {
 		client := d.client(t)

@@ -22,6 +22,7 @@ import (
 
 	"github.com/agentproxy/agentproxy/proxy/config"
 	"github.com/agentproxy/agentproxy/proxy/contract"
+	"github.com/agentproxy/agentproxy/proxy/proxytest"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 	"github.com/agentproxy/agentproxy/proxy/status"
 )
@@ -264,4 +265,16 @@ func eventually(t testing.TB, what string, holds func() bool) {
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
+}
+
+// leadsTo serves https://NAME and returns the part of a configuration that leads there.
+func leadsTo(t *testing.T, name string, h http.Handler) string {
+	t.Helper()
+	root := proxytest.NewCA(t, "root")
+	addr := proxytest.Origin(t, root.Issue(t, nil, nil, name), h)
+	pem := filepath.Join(t.TempDir(), "root.pem")
+	if err := os.WriteFile(pem, root.PEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("[egress]\nextra_roots = [%q]\n[egress.connect_to]\n%q = %q\n", pem, name+":443", addr)
 }

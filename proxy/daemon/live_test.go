@@ -13,7 +13,6 @@ import (
 
 	"github.com/agentproxy/agentproxy/proxy/config"
 	"github.com/agentproxy/agentproxy/proxy/contract"
-	"github.com/agentproxy/agentproxy/proxy/proxytest"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 )
 
@@ -58,13 +57,7 @@ func becomes(t *testing.T, what string, holds func() bool) {
 // file that cannot be read changes nothing, and is told of.
 func TestPolicyIsLive(t *testing.T) {
 	t.Parallel()
-	root := proxytest.NewCA(t, "root")
-	addr := proxytest.Origin(t, root.Issue(t, nil, nil, "origin.test"), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) }))
-	pem := filepath.Join(t.TempDir(), "root.pem")
-	if err := os.WriteFile(pem, root.PEM(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	base := "[egress]\nextra_roots = [\"" + pem + "\"]\n[egress.connect_to]\n\"origin.test:443\" = \"" + addr + "\"\n[policy]\n"
+	base := leadsTo(t, "origin.test", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) })) + "[policy]\n"
 	d := startEdited(t, base)
 	client := d.client(t)
 	get := func() int {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/agentproxy/agentproxy/proxy/config"
 	"github.com/agentproxy/agentproxy/proxy/contract"
-	"github.com/agentproxy/agentproxy/proxy/proxytest"
 	"github.com/agentproxy/agentproxy/proxy/rundir"
 )
 
@@ -38,14 +36,7 @@ func newOrganisation(t *testing.T) *organisation {
 		t.Fatal(err)
 	}
 	o := &organisation{key: private}
-	root := proxytest.NewCA(t, "root")
-	addr := proxytest.Origin(t, root.Issue(t, nil, nil, "policy.test"), o)
-	pem := filepath.Join(t.TempDir(), "root.pem")
-	if err := os.WriteFile(pem, root.PEM(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	o.config = fmt.Sprintf("[egress]\nextra_roots = [%q]\n[egress.connect_to]\n\"policy.test:443\" = %q\n[policy]\norganisation = \"https://policy.test/agentproxy.toml\"\norganisation_key = %q\n",
-		pem, addr, base64.StdEncoding.EncodeToString(public))
+	o.config = leadsTo(t, "policy.test", o) + fmt.Sprintf("[policy]\norganisation = \"https://policy.test/agentproxy.toml\"\norganisation_key = %q\n", base64.StdEncoding.EncodeToString(public))
 	return o
 }
 

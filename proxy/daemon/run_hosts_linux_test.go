@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,13 +15,7 @@ import (
 // HTTP/2 and while the tunnels are open.
 func TestRequestsOfARun(t *testing.T) {
 	t.Parallel()
-	root := proxytest.NewCA(t, "root")
-	addr := proxytest.Origin(t, root.Issue(t, nil, nil, "origin.test"), proxytest.OK)
-	pem := filepath.Join(t.TempDir(), "root.pem")
-	if err := os.WriteFile(pem, root.PEM(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	d := startEdited(t, fmt.Sprintf("[egress]\nextra_roots = [%q]\n[egress.connect_to]\n\"origin.test:443\" = %q\n[policy]\ndeny = [\"origin.test/denied\"]\n", pem, addr)).running
+	d := startEdited(t, leadsTo(t, "origin.test", proxytest.OK)+"[policy]\ndeny = [\"origin.test/denied\"]\n").running
 	d.attach(t, "a-run", os.Getpid())
 	for _, http2 := range []bool{true, false} {
 		client := d.client(t)
