@@ -124,6 +124,10 @@ func (d *diagnoser) close() {
 	d.fd = 0
 }
 
+// loopback is the number of lo's interface in every network namespace: with it sockets
+// that are bound to lo are found, too.
+const loopback = 1
+
 // diagRequest is a netlink message with a struct inet_diag_req_v2 for one
 // connection.
 func diagRequest(local, remote netip.AddrPort) []byte {
@@ -141,6 +145,7 @@ func diagRequest(local, remote netip.AddrPort) []byte {
 	binary.BigEndian.PutUint16(req[10:], remote.Port())
 	copy(req[12:28], local.Addr().AsSlice())
 	copy(req[28:44], remote.Addr().AsSlice())
+	binary.NativeEndian.PutUint32(req[44:], loopback)
 	for i := 48; i < 56; i++ {
 		req[i] = 0xff // INET_DIAG_NOCOOKIE
 	}
