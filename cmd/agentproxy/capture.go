@@ -26,7 +26,7 @@ func superviseCommand() *command {
 	return &command{
 		name: capture.SuperviseCommand, hidden: true, runs: true, short: "Connect for what a command has left behind (started by exec --capture)",
 		define: func(*pflag.FlagSet) action {
-			return func(_ context.Context, proc *process, args []string) error { return capture.Supervise(args) }
+			return func(_ context.Context, proc *process, args []string) error { return capture.Supervise(proc.In) }
 		},
 	}
 }

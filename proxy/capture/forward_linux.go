@@ -21,7 +21,7 @@ func (n *Network) serveForwarded(c *net.TCPConn) {
 		return
 	}
 	c.SetReadDeadline(time.Now().Add(headerTimeout))
-	to, err := sockets.ReadDestination(c)
+	to, err := sockets.ReadDestination(c, n.secret)
 	c.SetReadDeadline(time.Time{})
 	switch {
 	case err != nil:

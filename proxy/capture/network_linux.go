@@ -54,6 +54,7 @@ type Network struct {
 	bridge    *bridge
 	isolated  *sockets.Isolated
 	alive     *os.File // of a run without a namespace
+	secret    []byte   // of its supervisor
 	done      chan struct{}
 	closing   sync.Once
 }
@@ -61,7 +62,7 @@ type Network struct {
 // Open serves a network by the sockets that were made in it, which are its own from
 // now on.
 func Open(set *sockets.Set, o Options) (*Network, error) {
-	n := &Network{options: o, id: set.Namespace, isolated: set.Isolated, searched: searchList("/etc/resolv.conf"), done: make(chan struct{})}
+	n := &Network{options: o, id: set.Namespace, isolated: set.Isolated, secret: set.Secret, searched: searchList("/etc/resolv.conf"), done: make(chan struct{})}
 	n.resolver = resolver{names: &n.names, ipv6: set.IPv6}
 	if err := n.take(set); err != nil {
 		n.Close()

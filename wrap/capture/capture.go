@@ -34,7 +34,9 @@
 //	  ▼ 127.0.0.1                            │
 //	daemon ─▶ front ─▶ egress                │   open(2) of a bundle: one with our roots
 //
-// A socket that the supervisor does not hold is replaced by one of its own. Nothing is
+// A socket that the supervisor does not hold is replaced by one of its own. An isolated
+// command's sockets are bound to lo, whatever it does with them, and Landlock keeps it
+// from the files and processes that a namespace would hide. Nothing is
 // taken from the command's processes but what /proc shows of them, so that neither
 // pidfd_getfd(2) nor a capability is needed, as in a default container.
 package capture
@@ -99,7 +101,8 @@ type Options struct {
 // Isolation takes away what would lead a command past its network: sockets in the file
 // system (of a container engine, an agent for keys, a session bus), our own state, new
 // privileges, the terminal's input, the right to signal others, and as root the rights
-// to reach into other processes and the kernel. It is no jail for files.
+// to reach into other processes and the kernel. It is no jail for files. Without
+// namespaces the supervisor and Landlock do what mounts would.
 type Isolation struct {
 	// State are directories of ours, in which only Kept can be seen.
 	State []string `json:"state"`
@@ -108,4 +111,7 @@ type Isolation struct {
 	Sockets []string `json:"sockets"`
 	// Emptied are directories of sockets, which are empty for the command.
 	Emptied []string `json:"emptied"`
+	// Reach are ports of loopback that the command reaches all the same. In namespaces
+	// the tunnel sees to that.
+	Reach []uint16 `json:"reach,omitempty"`
 }

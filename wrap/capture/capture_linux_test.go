@@ -33,7 +33,7 @@ const (
 
 func TestMain(m *testing.M) {
 	process.Main(m, map[string]func([]string) error{StageCommand: Stage, dialRole: dial, askRole: ask, humbleRole: beHumble, exitRole: captureAndExit, isolateRole: beIsolated,
-		SuperviseCommand: Supervise, containedRole: beContained, tryRole: tryAndSay, pollRole: pollFirst, reuseRole: serveAgain, askForRole: askFor})
+		SuperviseCommand: func([]string) error { return Supervise(os.Stdin) }, containedRole: beContained, tryRole: tryAndSay, pollRole: pollFirst, reuseRole: serveAgain, reachRole: reach, ownRole: reachOwn, askForRole: askFor})
 }
 
 // limit is how long a test waits for what must come: it is no measure.

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net/netip"
 	"strings"
@@ -38,6 +39,9 @@ const maxDatagram = 64 << 10
 // refused.
 func (s *supervisor) sendTo(call *notification) {
 	fd := int(int32(call.args[0]))
+	if s.Guard != nil && s.askResolver(call, fd) {
+		return
+	}
 	to, ok := call.address(call.args[4], call.args[5])
 	protocol := call.protocol(fd)
 	switch {
@@ -72,9 +76,8 @@ func (s *supervisor) question(call *notification, fd, family int, to netip.AddrP
 // asking returns a descriptor of the command's socket for datagrams, which asks somebody
 // from now on. Where none is held, one of ours takes its place.
 func (s *supervisor) asking(call *notification, fd, family int, to netip.AddrPort) (int, error) {
-	ours, _, ok := s.held.borrow(call.socketOf(fd), to)
-	if ok {
-		return ours, nil
+	if h, ok := s.held.borrow(call.socketOf(fd), to); ok {
+		return h.fd, nil
 	}
 	ours, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -92,19 +95,19 @@ func (s *supervisor) asking(call *notification, fd, family int, to netip.AddrPor
 
 // receiveFrom receives in the place of the command where it has asked a name server.
 func (s *supervisor) receiveFrom(call *notification) {
-	ours, asked, ok := s.held.borrow(call.socketOf(int(int32(call.args[0]))), netip.AddrPort{})
+	h, ok := s.held.borrow(call.socketOf(int(int32(call.args[0]))), netip.AddrPort{})
 	if !ok {
 		s.calls.goOn(call)
 		return
 	}
-	defer unix.Close(ours)
-	if !asked.IsValid() {
+	defer unix.Close(h.fd)
+	if !h.asked.IsValid() {
 		s.calls.goOn(call)
 		return
 	}
 	room, err := call.room()
 	if err == nil {
-		err = s.answer(call, ours, asked, room)
+		err = s.answer(call, h, room)
 	}
 	if err != nil {
 		s.calls.fail(call, err)
@@ -172,16 +175,16 @@ func (call *notification) messageRoom() (room, error) {
 }
 
 // answer receives one, and says that it is from whoever was asked.
-func (s *supervisor) answer(call *notification, ours int, asked netip.AddrPort, r room) error {
+func (s *supervisor) answer(call *notification, h heldSocket, r room) error {
 	var buffers [][]byte
 	for _, p := range r.data {
 		buffers = append(buffers, p.data)
 	}
-	n, flags, from, err := s.received(call, ours, buffers, r.flags)
+	n, flags, from, err := s.received(call, h.fd, buffers, r.flags)
 	if err != nil {
 		return err
 	}
-	family := unix.AF_INET
+	family := cmp.Or(h.family, unix.AF_INET)
 	if _, ok := from.(*unix.SockaddrInet6); ok {
 		family = unix.AF_INET6
 	}
@@ -193,7 +196,7 @@ func (s *supervisor) answer(call *notification, ours int, asked netip.AddrPort, 
 		parts = append(parts, p)
 	}
 	if r.name != 0 {
-		address := rawSockaddr(family, asked)
+		address := rawSockaddr(family, h.asked)
 		parts = append(parts, part{r.name, address[:min(int(r.nameSize), len(address))]}, part{r.length, binary.NativeEndian.AppendUint32(nil, uint32(len(address)))})
 	}
 	if r.header != 0 {

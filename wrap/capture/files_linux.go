@@ -18,11 +18,23 @@ type roots struct {
 }
 
 // fileID identifies one by what it is, whatever its path.
-type fileID struct{ dev, ino uint64 }
+type fileID struct {
+	Dev uint64 `json:"dev"`
+	Ino uint64 `json:"ino"`
+}
 
 func identify(path string) (fileID, bool) {
 	var st unix.Stat_t
 	if unix.Stat(path, &st) != nil {
+		return fileID{}, false
+	}
+	return fileID{uint64(st.Dev), st.Ino}, true
+}
+
+// identifyEntry identifies a link by itself.
+func identifyEntry(path string) (fileID, bool) {
+	var st unix.Stat_t
+	if unix.Lstat(path, &st) != nil {
 		return fileID{}, false
 	}
 	return fileID{uint64(st.Dev), st.Ino}, true
@@ -67,8 +79,11 @@ type naming struct {
 	// at is the directory's, path the path's, flags that of the flags, and answer that
 	// of what the call writes to. One may be none.
 	at, path, flags, answer int
-	// exempt are flags with which a call is not for us.
+	// exempt are flags with which a call is not for us, unless the command is isolated:
+	// those of it are nearly all.
 	exempt uint32
+	// creates is true for a call that is for us only then.
+	creates bool
 	// ask makes the call here, on another file, and returns what the call writes and
 	// returns. A call without it opens a file.
 	ask func(source string, call *notification, n naming) ([]byte, int, error)
@@ -151,10 +166,12 @@ func (s *supervisor) look(call *notification) {
 	n := namings[uint32(call.nr)]
 	named, err := call.text(call.args[n.path])
 	source := ""
-	if err == nil && named != "" {
+	if err == nil && named != "" && call.isForContent(n) {
 		source = s.source(call, n, named)
 	}
 	switch {
+	case source == "" && n.ask == nil && s.Guard != nil:
+		s.openGuarded(call, n)
 	case source == "":
 		s.calls.goOn(call)
 	case n.ask == nil:
@@ -162,6 +179,11 @@ func (s *supervisor) look(call *notification) {
 	default:
 		s.ask(call, n, source)
 	}
+}
+
+// isForContent reports whether a call reads a file, or asks about one.
+func (call *notification) isForContent(n naming) bool {
+	return n.ask != nil || !n.creates && call.args[n.flags]&notRead == 0
 }
 
 // open gives the command a file of ours.

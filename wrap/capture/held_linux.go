@@ -25,6 +25,8 @@ type heldSocket struct {
 	fd int
 	// asked is the name server that was asked by it last.
 	asked netip.AddrPort
+	// family is that of the socket for datagrams that one of a pair stands for, else 0.
+	family int
 }
 
 // mostHeld is how many are held: the command may have closed the older ones.
@@ -49,7 +51,7 @@ func (h *held) hold(fd int, asked netip.AddrPort) error {
 	}
 	ours, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err == nil {
-		h.keep(heldSocket{fileID{uint64(st.Dev), st.Ino}, ours, asked})
+		h.keep(heldSocket{id: fileID{uint64(st.Dev), st.Ino}, fd: ours, asked: asked})
 	}
 	return err
 }
@@ -67,9 +69,9 @@ func (h *held) take(id fileID) (heldSocket, bool) {
 	return heldSocket{}, false
 }
 
-// borrow returns another descriptor of a socket that stays held, for the caller to close,
-// and the name server that it asks: from now on the one that is given, if one is.
-func (h *held) borrow(id fileID, asked netip.AddrPort) (fd int, asks netip.AddrPort, ok bool) {
+// borrow returns a socket that stays held, by another descriptor for the caller to close.
+// The name server that it asks is from now on the one that is given, if one is.
+func (h *held) borrow(id fileID, asked netip.AddrPort) (heldSocket, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range h.list {
@@ -80,10 +82,12 @@ func (h *held) borrow(id fileID, asked netip.AddrPort) (fd int, asks netip.AddrP
 		if asked.IsValid() {
 			s.asked = asked
 		}
-		fd, err := unix.FcntlInt(uintptr(s.fd), unix.F_DUPFD_CLOEXEC, 0)
-		return fd, s.asked, err == nil
+		borrowed := *s
+		var err error
+		borrowed.fd, err = unix.FcntlInt(uintptr(s.fd), unix.F_DUPFD_CLOEXEC, 0)
+		return borrowed, err == nil
 	}
-	return -1, asked, false
+	return heldSocket{}, false
 }
 
 // close lets go of all.
@@ -105,7 +109,11 @@ func (call *notification) socketOf(fd int) fileID {
 // create makes a socket for the command.
 func (s *supervisor) create(call *notification) {
 	kind := int(int32(call.args[1]))
-	ours, err := unix.Socket(int(int32(call.args[0])), kind|unix.SOCK_CLOEXEC, int(int32(call.args[2])))
+	if s.Guard != nil && kind&kindOfSocket == unix.SOCK_DGRAM {
+		s.createResolver(call)
+		return
+	}
+	ours, err := s.socket(int(int32(call.args[0])), kind, int(int32(call.args[2])))
 	if err != nil {
 		s.calls.fail(call, err)
 		return
@@ -120,6 +128,32 @@ func (s *supervisor) create(call *notification) {
 		return
 	}
 	s.calls.succeed(call, number)
+}
+
+// socket makes one for the internet; an isolated command's reach lo alone.
+func (s *supervisor) socket(family, kind, protocol int) (int, error) {
+	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, protocol)
+	if err != nil || s.Guard == nil {
+		return fd, err
+	}
+	if err := unix.BindToDevice(fd, "lo"); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// serveAt has the kernel bind a socket, or listen on it.
+func (s *supervisor) serveAt(call *notification) {
+	if s.Guard != nil {
+		if call.nr == unix.SYS_BIND && s.bindResolver(call) {
+			return
+		}
+		if call.nr == unix.SYS_LISTEN {
+			s.Guard.serves(call.socketOf(int(int32(call.args[0]))))
+		}
+	}
+	s.letGo(call)
 }
 
 // letGo has the kernel do what was asked for, with a socket that is the command's alone.

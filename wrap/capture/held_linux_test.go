@@ -328,11 +328,11 @@ func TestTraps(t *testing.T) {
 		"what an open file is":        {unix.SYS_NEWFSTATAT, [6]uint64{0, pointer, pointer, unix.AT_EMPTY_PATH}, goes},
 		"io_uring":                    {unix.SYS_IO_URING_SETUP, [6]uint64{}, errno(unix.ENOSYS)},
 	} {
-		if got := decide(t, traps(arch), c.call, arch, c.args); got != c.want {
+		if got := decide(t, traps(arch, false), c.call, arch, c.args); got != c.want {
 			t.Errorf("%s: %#x, not %#x", name, got, c.want)
 		}
 	}
-	if got := decide(t, traps(arch), unix.SYS_CONNECT, 0x40000003, [6]uint64{}); got != goes {
+	if got := decide(t, traps(arch, false), unix.SYS_CONNECT, 0x40000003, [6]uint64{}); got != goes {
 		t.Errorf("another architecture's call: %#x", got)
 	}
 }

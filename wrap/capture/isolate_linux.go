@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -145,13 +144,39 @@ func readOnly(dir string) error {
 
 // confine takes rights away from this thread, which becomes the command.
 func (i *Isolation) confine() error {
+	if err := i.renounce(); err != nil {
+		return err
+	}
+	if err := scope(); err != nil {
+		return err
+	}
+	return filterCalls(ownNetwork)
+}
+
+// confineHere does so where the command has no namespaces, but a supervisor.
+func (i *Isolation) confineHere() error {
+	if err := i.renounce(); err != nil {
+		return err
+	}
+	if err := i.shut(); err != nil {
+		return err
+	}
+	return filterCalls(hostNetwork)
+}
+
+// renounce gives up what leads outside from any network.
+func (i *Isolation) renounce() error {
 	// What was open outside may lead outside.
 	if err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("close what is inherited: %w", err)
 	}
 	if os.Geteuid() == 0 {
 		for _, c := range reaching {
-			if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) { // an older kernel has fewer
+			has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, c, 0, 0, 0)
+			if err == nil && has == 1 {
+				err = unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
+			}
+			if err != nil && !errors.Is(err, unix.EINVAL) { // an older kernel has fewer
 				return fmt.Errorf("drop capability %d: %w", c, err)
 			}
 		}
@@ -159,10 +184,7 @@ func (i *Isolation) confine() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("renounce new privileges: %w", err)
 	}
-	if err := scope(); err != nil {
-		return err
-	}
-	return filterCalls()
+	return nil
 }
 
 // reaching are the capabilities by which root reaches into other processes, other
@@ -171,25 +193,4 @@ var reaching = []uintptr{
 	unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_SYS_PTRACE, unix.CAP_SYS_MODULE, unix.CAP_SYS_RAWIO, unix.CAP_SYS_BOOT,
 	unix.CAP_SYS_TIME, unix.CAP_SYS_PACCT, unix.CAP_SYS_TTY_CONFIG, unix.CAP_MKNOD, unix.CAP_DAC_READ_SEARCH, unix.CAP_SYSLOG, unix.CAP_BPF, unix.CAP_PERFMON,
 	unix.CAP_CHECKPOINT_RESTORE, unix.CAP_MAC_ADMIN, unix.CAP_MAC_OVERRIDE, unix.CAP_AUDIT_CONTROL, unix.CAP_AUDIT_READ, unix.CAP_LINUX_IMMUTABLE,
-}
-
-// scope lets the command signal nobody outside, nor reach abstract sockets there
-// (landlock(7), ABI 6; Linux 6.12). An older kernel has no such thing; abstract sockets
-// are the network namespace's all the same.
-func scope() error {
-	const scopedSince = 6
-	abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
-	if errno != 0 || abi < scopedSince {
-		return nil
-	}
-	attr := unix.LandlockRulesetAttr{Scoped: unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL}
-	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
-	if errno != 0 {
-		return fmt.Errorf("make a Landlock ruleset: %w", errno)
-	}
-	defer unix.Close(int(fd))
-	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); errno != 0 {
-		return fmt.Errorf("enforce the Landlock ruleset: %w", errno)
-	}
-	return nil
 }

@@ -170,7 +170,7 @@ func TestFilter(t *testing.T) {
 		"io_uring":                  {data{number: unix.SYS_IO_URING_SETUP, arch: arch}, errno(unix.ENOSYS)},
 		"another namespace":         {data{number: unix.SYS_SETNS, arch: arch}, errno(unix.EPERM)},
 	} {
-		if got := decide(t, filter(arch), c.data.number, c.data.arch, [6]uint64{uint64(c.data.arg0), uint64(c.data.arg1)}); got != c.want {
+		if got := decide(t, filter(arch, ownNetwork), c.data.number, c.data.arch, [6]uint64{uint64(c.data.arg0), uint64(c.data.arg1)}); got != c.want {
 			t.Errorf("%s: %#x, not %#x", name, got, c.want)
 		}
 	}

@@ -4,6 +4,7 @@ package capture
 
 import (
 	"errors"
+	"io"
 	"os/exec"
 
 	"github.com/agentproxy/agentproxy/proxy/capture/sockets"
@@ -36,7 +37,7 @@ func (*Run) FallBack(error) bool { return false }
 func (*Run) Leave() {}
 
 // Supervise cannot be run on this system.
-func Supervise([]string) error { return errors.New("there is no supervisor on this system") }
+func Supervise(io.Reader) error { return errors.New("there is no supervisor on this system") }
 
 // Clone changes nothing.
 func Clone(*exec.Cmd) {}

@@ -22,6 +22,8 @@ type Run struct {
 	supervised bool
 	refused    *Refused
 	supervisor *supervisor
+	// guard is for an isolated command that is supervised.
+	guard *guard
 	// hand hands the sockets of a namespace to the tunnel, and owns them.
 	hand func(*sockets.Set) error
 
@@ -43,6 +45,9 @@ func (r *Run) Begin(path string, argv []string) (string, []string, error) {
 		return "", nil, err
 	}
 	r.Abandon()
+	if r.supervised && r.options.Isolation != nil {
+		r.guard = newGuard(r.options.Isolation)
+	}
 	if err := r.connect(); err != nil {
 		return "", nil, err
 	}
@@ -55,17 +60,16 @@ func (r *Run) Begin(path string, argv []string) (string, []string, error) {
 
 func (r *Run) order() order {
 	if r.supervised {
-		return order{Control: r.theirs, Supervised: true}
+		return order{Control: r.theirs, Supervised: true, Isolation: r.options.Isolation}
 	}
 	return order{Control: r.theirs, Ports: r.options.Ports, Mounts: r.options.Mounts, Isolation: r.options.Isolation, LowestPort: lowestPort(), User: !mayAdminister()}
 }
 
 // FallBack reports whether the command is to be begun again, supervised, when an attempt
-// has failed: no namespace could be made for it. An isolated command needs one: Landlock
-// would deny connections of TCP, but not of MPTCP nor by MSG_FASTOPEN (seen on Linux 6.18),
-// and it cannot hide our state within a home directory where files are to be made.
+// has failed: no namespace could be made for it. An isolated command without one needs
+// Landlock beside the supervisor.
 func (r *Run) FallBack(err error) bool {
-	if r.supervised || r.options.Isolation != nil || !errors.As(err, &r.refused) {
+	if r.supervised || !errors.As(err, &r.refused) {
 		return false
 	}
 	r.supervised = true

@@ -85,7 +85,12 @@ func Stage(args []string) error {
 
 // beSupervised is the stage of a command without namespaces.
 func (o *order) beSupervised(control *net.UnixConn, path string, argv []string) error {
-	set, err := trap()
+	if o.Isolation != nil {
+		if err := o.Isolation.confineHere(); err != nil {
+			return fail(control, err)
+		}
+	}
+	set, err := trap(o.Isolation != nil)
 	if err != nil {
 		return fail(control, err)
 	}

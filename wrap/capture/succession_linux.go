@@ -1,9 +1,11 @@
 package capture
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -41,7 +43,10 @@ func (r *Run) serve() (*sockets.Set, supervision, *os.File, error) {
 		set.Close()
 		return nil, supervision{}, nil, err
 	}
-	known := supervision{Ports: r.options.Ports, Mounts: r.options.Mounts}
+	known := supervision{Ports: r.options.Ports, Mounts: r.options.Mounts, Guard: r.guard}
+	known.Secret = make([]byte, secretLength)
+	rand.Read(known.Secret)
+	set.Secret = known.Secret
 	forward, err := bound(unix.SOCK_STREAM, &known.Forward)
 	if err != nil {
 		return fail(err)
@@ -69,6 +74,8 @@ func (r *Run) serve() (*sockets.Set, supervision, *os.File, error) {
 	return set, known, alive, nil
 }
 
+const secretLength = 16
+
 // bound returns a socket of loopback with a free port.
 func bound(kind int, port *uint16) (int, error) {
 	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)
@@ -95,16 +102,18 @@ func (s *supervisor) succession() {
 	if err != nil {
 		return
 	}
-	known, err := json.Marshal(s.supervision)
+	known, err := s.told()
 	if err != nil {
 		return
 	}
+	defer known.Close()
 	calls, err := unix.FcntlInt(uintptr(s.calls), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return
 	}
-	cmd := exec.Command(self, SuperviseCommand, string(known))
+	cmd := exec.Command(self, SuperviseCommand)
 	cmd.Args[0] = "agentproxy"
+	cmd.Stdin = known
 	file := os.NewFile(uintptr(calls), string(sockets.Notify))
 	defer file.Close()
 	cmd.ExtraFiles = []*os.File{file, s.alive}
@@ -115,13 +124,36 @@ func (s *supervisor) succession() {
 	}
 }
 
-// Supervise supervises what a command has left behind, until the last of it ends. Its
-// argument is what the supervisor before it knew; descriptors 3 and 4 are of the calls
-// and of the pipe that tells the tunnel of the end.
-func Supervise(args []string) error {
+// told is a file in memory of what a supervisor knows, which may be more than an argument
+// holds.
+func (s *supervisor) told() (*os.File, error) {
+	fd, err := unix.MemfdCreate("supervision", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fd), "supervision")
+	if s.Guard != nil {
+		s.Guard.mu.Lock()
+		defer s.Guard.mu.Unlock()
+	}
+	err = json.NewEncoder(file).Encode(s.supervision)
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// Supervise supervises what a command has left behind, until the last of it ends. It
+// reads what the supervisor before it knew; descriptors 3 and 4 are of the calls and of
+// the pipe that tells the tunnel of the end.
+func Supervise(told io.Reader) error {
 	var known supervision
-	if len(args) != 1 || json.Unmarshal([]byte(args[0]), &known) != nil {
-		return fmt.Errorf("%s %q: not what a supervisor knows", SuperviseCommand, args)
+	if err := json.NewDecoder(told).Decode(&known); err != nil {
+		return fmt.Errorf("%s: not what a supervisor knows: %w", SuperviseCommand, err)
 	}
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT)
 	unix.CloseOnExec(3)

@@ -19,8 +19,8 @@ import (
 
 // supervisor does for a command what its network would do, where it has none: it makes
 // the command's sockets and connects them into the tunnel, and gives it the files with
-// our roots for those without. It is no jail: what is sent by sendmsg(2) may go out, and
-// a call that it lets go on may find other memory than it has read.
+// our roots for those without. Without a guard it is no jail: what is sent by sendmsg(2)
+// may go out, and a call that it lets go on may find other memory than it has read.
 //
 // The kernel must let it see into the command's processes: it is an ancestor of them,
 // as Yama asks for (ptrace(2)).
@@ -44,6 +44,10 @@ type supervision struct {
 	Forward uint16  `json:"forward"`
 	Names   uint16  `json:"names"`
 	Mounts  []Mount `json:"mounts,omitempty"`
+	// Secret shows the tunnel that a connection comes from a supervisor.
+	Secret []byte `json:"secret"`
+	// Guard is for an isolated command, else nil.
+	Guard *guard `json:"guard,omitempty"`
 }
 
 // supervise begins. The descriptor is the supervisor's from now on, and alive is the
@@ -112,7 +116,7 @@ func (s *supervisor) handle(call *notification) {
 	case unix.SYS_SOCKET:
 		s.create(call)
 	case unix.SYS_BIND, unix.SYS_LISTEN:
-		s.letGo(call)
+		s.serveAt(call)
 	case unix.SYS_CONNECT:
 		s.connect(call)
 	case unix.SYS_SENDTO:
@@ -131,6 +135,9 @@ func (s *supervisor) connect(call *notification) {
 	protocol := call.protocol(fd)
 	isStream := strings.HasPrefix(protocol, "TCP") || strings.HasPrefix(protocol, "MPTCP")
 	switch {
+	case s.Guard != nil && !(ok && isStream):
+		s.connectGuarded(call, fd, protocol)
+		return
 	case !ok || !isStream && !strings.HasPrefix(protocol, "UDP") || !s.calls.isWaiting(call):
 		s.calls.goOn(call)
 		return
@@ -156,9 +163,12 @@ func (s *supervisor) connect(call *notification) {
 // which is told where the connection is to go. Where the command's own socket is not
 // held, or cannot be connected so, one of ours takes its place.
 func (s *supervisor) stream(call *notification, fd, family int, to netip.AddrPort) error {
-	r := route{to: onLoopback(s.Forward), header: sockets.AppendDestination(nil, to)}
+	r := route{to: onLoopback(s.Forward), header: sockets.AppendDestination(nil, to, s.Secret)}
 	switch {
-	case to.Port() != DNSPort && to.Addr().IsLoopback():
+	case s.isOfThisMachine(to):
+		if s.Guard != nil && !s.Guard.allows(to) {
+			return unix.ECONNREFUSED
+		}
 		r = route{to: to}
 	case to.Port() != DNSPort && !slices.Contains(s.Ports, to.Port()):
 		return unix.ECONNREFUSED
@@ -170,7 +180,7 @@ func (s *supervisor) stream(call *notification, fd, family int, to netip.AddrPor
 		}
 		s.held.keep(h)
 	}
-	ours, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	ours, err := s.socket(family, unix.SOCK_STREAM, 0)
 	if err != nil {
 		return err
 	}
@@ -179,6 +189,33 @@ func (s *supervisor) stream(call *notification, fd, family int, to netip.AddrPor
 		return err
 	}
 	return s.inPlace(call, ours, fd)
+}
+
+// isOfThisMachine reports whether an address is one that the tunnel does not carry: one of
+// loopback or, where the tunnel would refuse it, any of this machine's. What the command
+// listens at in a network of its own it finds at each of these.
+func (s *supervisor) isOfThisMachine(to netip.AddrPort) bool {
+	if to.Port() == DNSPort {
+		return false
+	}
+	return to.Addr().IsLoopback() || s.Guard != nil && !slices.Contains(s.Ports, to.Port()) && isLocal(to.Addr())
+}
+
+// connectGuarded connects what is no stream of the internet's in the place of an isolated
+// command, or refuses it.
+func (s *supervisor) connectGuarded(call *notification, fd int, protocol string) {
+	if s.connectResolver(call, fd) {
+		return
+	}
+	err := error(unix.EAFNOSUPPORT)
+	if strings.HasPrefix(protocol, "UNIX") {
+		err = s.connectLocal(call, fd, protocol)
+	}
+	if err != nil {
+		s.calls.fail(call, err)
+		return
+	}
+	s.calls.succeed(call, 0)
 }
 
 // route is where a stream is connected in truth, and what the tunnel is told on it.

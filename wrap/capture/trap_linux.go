@@ -31,7 +31,7 @@ var (
 // traps is the program. io_uring would connect without any call to wait for, and what is
 // sent with MSG_FASTOPEN connects on its way: both fail as on a kernel that has them
 // switched off.
-func traps(arch uint32) []unix.SockFilter {
+func traps(arch uint32, isolated bool) []unix.SockFilter {
 	p := []unix.SockFilter{
 		load(offsetArch),
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: arch, Jt: 1},
@@ -64,10 +64,16 @@ func traps(arch uint32) []unix.SockFilter {
 	add(unix.SYS_SENDTO, append(fastOpen(3), given...)...)
 	add(unix.SYS_RECVFROM, given...)
 	for call, n := range namings {
-		if n.flags == none {
+		exempt := n.exempt
+		if isolated && n.ask == nil {
+			exempt = unix.O_PATH
+		}
+		switch {
+		case n.creates && !isolated:
+		case n.flags == none:
 			add(call, wait)
-		} else {
-			add(call, loadArgument(n.flags), unlessAny(n.exempt, 1), wait)
+		default:
+			add(call, loadArgument(n.flags), unlessAny(exempt, 1), wait)
 		}
 	}
 	return append(p, allow)
@@ -80,7 +86,7 @@ const kindOfSocket = 0xf
 // trap has this thread's calls, and those of what it becomes, wait for whoever gets the
 // descriptor. No program that is executed gains privileges any more: the kernel asks
 // for that.
-func trap() (*sockets.Set, error) {
+func trap(isolated bool) (*sockets.Set, error) {
 	arch, ok := architectures[runtime.GOARCH]
 	if !ok {
 		return nil, fmt.Errorf("supervise system calls: not known for %s", runtime.GOARCH)
@@ -88,7 +94,7 @@ func trap() (*sockets.Set, error) {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("supervise system calls: no new privileges: %w", err)
 	}
-	p := traps(arch)
+	p := traps(arch, isolated)
 	program := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
 	install := func(flags uintptr) (uintptr, unix.Errno) {
 		fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&program)))

@@ -129,6 +129,7 @@ func (s *session) network(planned plan.Plan, tunnel *attach.Tunnel, attachment A
 		return nil, err
 	}
 	options.Isolation = s.isolation(planned, tunnel)
+	options.Isolation.Reach = reach
 	return capture.New(options, func(set *sockets.Set) error {
 		set.Isolated = &sockets.Isolated{Reach: reach, Publish: s.Publish}
 		return attachment.HandOver(set)

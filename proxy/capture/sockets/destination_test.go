@@ -11,8 +11,8 @@ import (
 func TestDestinations(t *testing.T) {
 	for _, text := range []string{"192.0.2.7:443", "[2001:db8::7]:8443"} {
 		want := netip.MustParseAddrPort(text)
-		r := bytes.NewReader(append(AppendDestination(nil, want), "hello"...))
-		got, err := ReadDestination(r)
+		r := bytes.NewReader(append(AppendDestination(nil, want, []byte("secret")), "hello"...))
+		got, err := ReadDestination(r, []byte("secret"))
 		rest, _ := io.ReadAll(r)
 		if err != nil || got != want || string(rest) != "hello" {
 			t.Errorf("%s: %s and %q, %v", want, got, rest, err)
@@ -22,7 +22,8 @@ func TestDestinations(t *testing.T) {
 
 // Whatever else comes is refused.
 func TestDestinationsThatAreNone(t *testing.T) {
-	whole := AppendDestination(nil, netip.MustParseAddrPort("192.0.2.7:443"))
+	to := netip.MustParseAddrPort("192.0.2.7:443")
+	whole := AppendDestination(nil, to, []byte("secret"))
 	spoiled := func(at int, b byte) []byte {
 		header := bytes.Clone(whole)
 		header[at] = b
@@ -34,9 +35,11 @@ func TestDestinationsThatAreNone(t *testing.T) {
 		"UDP":              spoiled(13, 0x12),
 		"too short for it": spoiled(15, 8),
 		"cut":              whole[:20],
+		"another's":        AppendDestination(nil, to, []byte("guess")),
+		"nobody's":         AppendDestination(nil, to, nil),
 		"nothing":          nil,
 	} {
-		if got, err := ReadDestination(bytes.NewReader(header)); err == nil {
+		if got, err := ReadDestination(bytes.NewReader(header), []byte("secret")); err == nil {
 			t.Errorf("%s: %s", name, got)
 		}
 	}

@@ -48,6 +48,8 @@ type Set struct {
 	// IPv6 is true when the stream and datagram sockets are of both families.
 	IPv6    bool     `json:"ipv6"`
 	Sockets []Socket `json:"sockets"`
+	// Secret is in the headers of the connections that a supervisor forwards.
+	Secret []byte `json:"secret,omitempty"`
 	// Isolated limits what of the host's loopback is reached from inside, and of the
 	// inside's from the host: nil is all of it.
 	Isolated *Isolated `json:"isolated,omitempty"`
