@@ -491,7 +491,7 @@ func printDoctor(proc *process, found diagnosis) {
 		if row.Works {
 			fmt.Fprintf(proc.Out, "%s %-14s %s\n", p.good("✓"), row.name, row.use)
 			if row.Means == capture.Supervisor {
-				fmt.Fprintln(proc.Out, "    namespaces are refused here: a supervisor connects in the command's place, and sudo gains nothing in it")
+				fmt.Fprintln(proc.Out, "    namespaces are refused here: a supervisor connects in the command's place, and sudo gains nothing")
 			}
 			continue
 		}

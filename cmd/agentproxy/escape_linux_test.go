@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -11,12 +12,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 	"unsafe"
 
+	"github.com/agentproxy/agentproxy/proxy/proxytest/contained"
 	"github.com/agentproxy/agentproxy/proxy/proxytest/leftout"
 	"golang.org/x/sys/unix"
 )
@@ -38,24 +41,34 @@ type way struct {
 // outside says where everything is.
 type outside struct {
 	// dir holds sockets; victim is a process, front the tunnel's port, state its
-	// directory.
-	dir, state          string
+	// directory, and key the CA's.
+	dir, state, key     string
 	tcp, tcp6, udp      int
 	victim, front, host string
 }
 
 func (o outside) environ() []string {
-	return []string{"OUT_DIR=" + o.dir, "OUT_STATE=" + o.state, fmt.Sprint("OUT_TCP=", o.tcp), fmt.Sprint("OUT_TCP6=", o.tcp6), fmt.Sprint("OUT_UDP=", o.udp),
+	return []string{"OUT_DIR=" + o.dir, "OUT_STATE=" + o.state, "OUT_KEY=" + o.key, fmt.Sprint("OUT_TCP=", o.tcp), fmt.Sprint("OUT_TCP6=", o.tcp6), fmt.Sprint("OUT_UDP=", o.udp),
 		"OUT_VICTIM=" + o.victim, "OUT_FRONT=" + o.front, "OUT_HOST=" + o.host}
 }
 
 func outsideOf(getenv func(string) string) outside {
 	number := func(name string) int { n, _ := strconv.Atoi(getenv(name)); return n }
-	return outside{dir: getenv("OUT_DIR"), state: getenv("OUT_STATE"), tcp: number("OUT_TCP"), tcp6: number("OUT_TCP6"), udp: number("OUT_UDP"),
+	return outside{dir: getenv("OUT_DIR"), state: getenv("OUT_STATE"), key: getenv("OUT_KEY"), tcp: number("OUT_TCP"), tcp6: number("OUT_TCP6"), udp: number("OUT_UDP"),
 		victim: getenv("OUT_VICTIM"), front: getenv("OUT_FRONT"), host: getenv("OUT_HOST")}
 }
 
-func init() { programs["escape"] = escape }
+func init() {
+	hasLandlock = func() bool {
+		version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+		return errno == 0 && version >= 4
+	}
+	programs["escape"] = escape
+	programs["contained"] = func() {
+		fmt.Fprintln(os.Stderr, contained.Exec(os.Args[1:]))
+		os.Exit(1)
+	}
+}
 
 // escape tries ways, by name or all, and prints the result of each.
 func escape() {
@@ -288,6 +301,105 @@ var ways = []way{
 		return opens("%s", all[0])
 	}},
 
+	{name: "the CA's key by its name", bare: true, take: func(o outside) error { return opens("%s", o.key) }},
+	{name: "the CA's key by a link", take: func(o outside) error { return o.moved(o.key, os.Link) }},
+	{name: "the CA's key elsewhere", take: func(o outside) error { return o.moved(o.key, os.Rename) }},
+	{name: "the state under another name", take: func(o outside) error { return o.moved(o.state, os.Rename) }},
+	{name: "the state by a link", bare: true, take: func(o outside) error {
+		link := filepath.Join(os.TempDir(), fmt.Sprint("state-", os.Getpid()))
+		defer os.Remove(link)
+		if err := os.Symlink(o.state, link); err != nil {
+			return err
+		}
+		return opens("%s/%s", link, filepath.Base(o.key))
+	}},
+	{name: "the state from within", bare: true, take: func(o outside) error {
+		return exec.Command("sh", "-c", `cd "$1" && head -c 1 "$2" >/dev/null`, "sh", o.state, filepath.Base(o.key)).Run()
+	}},
+	{name: "a path that changes", take: func(o outside) error {
+		mine := filepath.Join(os.TempDir(), fmt.Sprint("mine-", os.Getpid()))
+		if err := os.WriteFile(mine, nil, 0o600); err != nil {
+			return err
+		}
+		defer os.Remove(mine)
+		return changing(append([]byte(mine), 0), append([]byte(o.key), 0), func(path unsafe.Pointer) error {
+			var at int = unix.AT_FDCWD
+			fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(at), uintptr(path), unix.O_RDONLY, 0, 0, 0)
+			if errno != 0 {
+				return errno
+			}
+			defer unix.Close(int(fd))
+			if n, err := unix.Read(int(fd), make([]byte, 1)); n != 1 {
+				return fmt.Errorf("mine: %v", err)
+			}
+			return nil
+		})
+	}},
+	{name: "an address that changes", take: func(o outside) error {
+		address := func(ip [4]byte, port int) []byte {
+			b := make([]byte, unix.SizeofSockaddrInet4)
+			binary.NativeEndian.PutUint16(b, unix.AF_INET)
+			binary.BigEndian.PutUint16(b[2:], uint16(port))
+			copy(b[4:], ip[:])
+			return b
+		}
+		return changing(address([4]byte{192, 0, 2, 1}, 443), address([4]byte{127, 0, 0, 1}, o.tcp), func(to unsafe.Pointer) error {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			if err := call(unix.SYS_CONNECT, uintptr(fd), uintptr(to), unix.SizeofSockaddrInet4); err != nil {
+				return err
+			}
+			if peer, err := unix.Getpeername(fd); err != nil || peer.(*unix.SockaddrInet4).Port != o.tcp {
+				return errors.New("as was said first")
+			}
+			return nil
+		})
+	}},
+
+	{name: "a message without a connection", bare: true, take: func(o outside) error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		if err := unix.Sendmsg(fd, []byte("hello"), nil, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: o.udp}, 0); err != nil {
+			return err
+		}
+		return hears(fd)
+	}},
+	{name: "a datagram in the file system", bare: true, take: func(o outside) error { return o.posts(unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)) }},
+	{name: "one by its older name", bare: true, take: func(o outside) error { return o.posts(unix.Socket(unix.AF_UNIX, unix.SOCK_RAW, 0)) }},
+	{name: "one from a pair", bare: true, take: func(o outside) error {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+		if err != nil {
+			return err
+		}
+		unix.Close(pair[1])
+		return o.posts(pair[0], nil)
+	}},
+	{name: "Multipath TCP", take: func(o outside) error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return unix.Connect(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: o.tcp})
+	}},
+	{name: "TCP Fast Open", take: func(o outside) error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		if err := unix.Sendto(fd, []byte("hello"), unix.MSG_FASTOPEN, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: o.tcp}); err != nil {
+			return err
+		}
+		return hears(fd)
+	}},
+
 	{name: "a signal", bare: true, take: func(o outside) error { return syscall.Kill(o.victimPID(), 0) }},
 	{name: "a signal to all", take: func(outside) error {
 		// Whoever could be signalled besides ourselves is outside.
@@ -409,6 +521,71 @@ var ways = []way{
 	}},
 }
 
+// moved does something to a path of ours, and tries what is to be had by the new name.
+func (o outside) moved(path string, move func(from, to string) error) error {
+	other := filepath.Join(os.TempDir(), fmt.Sprint("moved-", os.Getpid()))
+	if path == o.state {
+		other = path + "-moved"
+	}
+	if err := opens("%s", o.key); err == nil {
+		return errors.New("as it is") // it need not be moved
+	}
+	if err := move(path, other); err != nil {
+		return err
+	}
+	defer os.Rename(other, path)
+	if path == o.state {
+		return opens("%s/%s", other, filepath.Base(o.key))
+	}
+	return opens("%s", other)
+}
+
+// changing makes a call many times, while the memory that it names says this and that in
+// turn, and is nil once the call has done what is not mine to do.
+func changing(mine, other []byte, try func(unsafe.Pointer) error) error {
+	memory := make([]byte, max(len(mine), len(other)))
+	var stop atomic.Bool
+	var turning sync.WaitGroup
+	turning.Go(func() {
+		for !stop.Load() {
+			copy(memory, mine)
+			copy(memory, other)
+		}
+	})
+	defer turning.Wait()
+	defer stop.Store(true)
+	err := errors.New("never")
+	for range 200 {
+		if err = try(unsafe.Pointer(&memory[0])); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// hears waits for the banner on a socket.
+func hears(fd int) error {
+	limit := unix.NsecToTimeval(int64(wayTime / 4))
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
+		return err
+	}
+	text := make([]byte, 100)
+	n, err := unix.Read(fd, text)
+	if err == nil && string(text[:max(n, 0)]) != banner {
+		err = fmt.Errorf("somebody else answered: %q", text[:n])
+	}
+	return err
+}
+
+// posts sends a datagram to a socket in the file system.
+func (o outside) posts(fd int, err error) error {
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Sendmsg(fd, []byte("hello"), nil, &unix.SockaddrUnix{Name: o.dir + "/datagram"}, 0)
+}
+
 // isRelated reports whether a process is in our network.
 func isRelated(pid int) bool {
 	own, _ := os.Readlink("/proc/self/ns/net")
@@ -459,6 +636,18 @@ func world(t *testing.T, p *person) (o outside, reached *atomic.Int64) {
 		must(os.Chown(dir+name, p.uid, p.uid)) // else it could not be linked (proc_sys_fs(5), protected_hardlinks)
 	}
 	serve(net.Listen("unix", "@"+dir+"/abstract"))
+	posted, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: dir + "/datagram", Net: "unixgram"})
+	must(err)
+	must(os.Chmod(dir+"/datagram", 0o777))
+	t.Cleanup(func() { posted.Close() })
+	go func() {
+		for {
+			if _, err := posted.Read(make([]byte, 100)); err != nil {
+				return
+			}
+			reached.Add(1)
+		}
+	}()
 	u, err := net.ListenPacket("udp", ":0")
 	must(err)
 	t.Cleanup(func() { u.Close() })
@@ -492,7 +681,8 @@ func world(t *testing.T, p *person) (o outside, reached *atomic.Int64) {
 }
 
 // No way leads past the network of an isolated command, neither an ordinary user's nor
-// root's; without isolation those do that are ways at all.
+// root's, in namespaces or in a container that may make none; without isolation those do
+// that are ways at all.
 func TestNoWayOut(t *testing.T) {
 	user := people(t, 1)[0]
 	root := *user
@@ -521,6 +711,11 @@ func TestNoWayOut(t *testing.T) {
 					o.state = fields[1]
 				}
 			}
+			keys, _ := filepath.Glob(o.state + "/*key*")
+			if len(keys) == 0 {
+				t.Fatalf("no key in %s", o.state)
+			}
+			o.key = keys[0]
 			environ := append(o.environ(), "TMPDIR="+p.home)
 			bare := p.tries(o, environ, "exec", "--capture", "never", "--", "escape")
 			for _, w := range ways {
@@ -528,22 +723,31 @@ func TestNoWayOut(t *testing.T) {
 					t.Errorf("%s is no way at all: %q", w.name, got)
 				}
 			}
-			before := reached.Load()
-			isolated := p.tries(o, environ, "exec", "--isolate", "--", "escape")
-			if isolated == nil {
-				leftout.Note(t, "isolation, which this system refuses to "+name)
-				return
-			}
-			for _, w := range ways {
-				switch got, ok := isolated[w.name]; {
-				case !ok:
-					t.Errorf("%s was not tried", w.name)
-				case got == "reached":
-					t.Errorf("%s leads outside", w.name)
+			inContainer := *p
+			inContainer.exe = filepath.Join(filepath.Dir(p.exe), "contained")
+			for where, run := range map[string]func() map[string]string{
+				"in namespaces": func() map[string]string { return p.tries(o, environ, "exec", "--isolate", "--", "escape") },
+				"in a container": func() map[string]string {
+					return inContainer.tries(o, environ, "agentproxy", "exec", "--isolate", "--", "escape")
+				},
+			} {
+				before := reached.Load()
+				isolated := run()
+				if isolated == nil {
+					leftout.Note(t, "isolation "+where+", which this system refuses to "+name)
+					continue
 				}
-			}
-			if n := reached.Load() - before; n > 1 { // by the descriptor that was to be inherited
-				t.Errorf("somebody outside was reached %d times", n-1)
+				for _, w := range ways {
+					switch got, ok := isolated[w.name]; {
+					case !ok:
+						t.Errorf("%s: %s was not tried", where, w.name)
+					case got == "reached":
+						t.Errorf("%s: %s leads outside", where, w.name)
+					}
+				}
+				if n := reached.Load() - before; n > 1 { // by the descriptor that was to be inherited
+					t.Errorf("%s: somebody outside was reached %d times", where, n-1)
+				}
 			}
 		})
 	}
@@ -553,9 +757,10 @@ func TestNoWayOut(t *testing.T) {
 // refuses networks.
 func (p *person) tries(o outside, environ []string, args ...string) map[string]string {
 	p.t.Helper()
-	link := filepath.Join(filepath.Dir(p.exe), "escape")
-	if err := os.Symlink(p.exe, link); err != nil && !errors.Is(err, os.ErrExist) {
-		p.t.Fatal(err)
+	for _, name := range []string{"escape", "contained"} {
+		if err := os.Symlink("agentproxy", filepath.Join(filepath.Dir(p.exe), name)); err != nil && !errors.Is(err, os.ErrExist) {
+			p.t.Fatal(err)
+		}
 	}
 	// Descriptor 7 is a connection to outside.
 	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", o.tcp))

@@ -34,6 +34,9 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, programs)
 }
 
+// hasLandlock reports whether the kernel has Landlock with rules for TCP.
+var hasLandlock = func() bool { return false }
+
 // programs are what the test binary can be called as.
 var programs = map[string]func(){"agentproxy": main, "fetch": fetch, "serve": serve, "strike": strike}
 
@@ -111,6 +114,12 @@ func TestScripts(t *testing.T) {
 			case "capture":
 				if err := exec.Command("unshare", "-Urnm", "true").Run(); err != nil {
 					leftout.Note(t, "a network of its own for a command, for want of the right to make namespaces")
+					return false, nil
+				}
+				return true, nil
+			case "landlock":
+				if !hasLandlock() {
+					leftout.Note(t, "isolation without namespaces, which takes Landlock's rules for TCP (Linux 6.7)")
 					return false, nil
 				}
 				return true, nil
