@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -47,9 +48,10 @@ func load(args []string) error {
 		"bulk":       func(o options) ([]result, error) { return rounds(o, "MiB/s", bulk) },
 		"firstvisit": firstVisit,
 		"idle":       idle,
+		"growth":     growth,
 	}
 	if len(args) == 0 || measures[args[0]] == nil {
-		return errors.New("say what to measure: keepalive, connect, bulk, firstvisit or idle")
+		return errors.New("say what to measure: keepalive, connect, bulk, firstvisit, idle or growth")
 	}
 	o, err := parseOptions(args[0], args[1:])
 	if err != nil {
@@ -61,7 +63,7 @@ func load(args []string) error {
 	}
 	encoder := json.NewEncoder(os.Stdout)
 	for _, r := range results {
-		r.Measure = o.as
+		r.Measure = cmp.Or(r.Measure, o.as)
 		if err := encoder.Encode(r); err != nil {
 			return err
 		}
@@ -81,13 +83,13 @@ func parseOptions(measure string, args []string) (options, error) {
 		return err
 	})
 	flags.IntVar(&o.rounds, "rounds", 9, "keepalive, connect, bulk: rounds")
-	flags.DurationVar(&o.turn, "turn", 2*time.Second, "keepalive, connect: length of a contender's turn in a round")
-	flags.IntVar(&o.workers, "workers", 16, "keepalive, connect: connections at a time")
+	flags.DurationVar(&o.turn, "turn", 2*time.Second, "keepalive, connect, growth: length of a contender's turn in a round")
+	flags.IntVar(&o.workers, "workers", 16, "keepalive, connect, growth: connections at a time")
 	flags.IntVar(&o.mb, "mb", 512, "bulk: size in MiB")
-	flags.IntVar(&o.hosts, "hosts", 50, "firstvisit: hosts, named h0.`HOST` and on")
-	flags.IntVar(&o.tunnels, "tunnels", 0, "idle: tunnels to hold")
+	flags.IntVar(&o.hosts, "hosts", 50, "firstvisit, growth: hosts, named h0.`HOST` and on, or g0.HOST")
+	flags.IntVar(&o.tunnels, "tunnels", 0, "idle, growth: tunnels to hold")
 	flags.IntVar(&o.scale, "scale", 10_000, "idle: report the memory of so many tunnels, by extrapolation")
-	flags.IntVar(&o.pid, "pid", 0, "idle: the process to weigh, with its children")
+	flags.IntVar(&o.pid, "pid", 0, "idle, growth: the process to weigh, with its children")
 	flags.DurationVar(&o.settle, "settle", 5*time.Second, "idle: wait before weighing")
 	flags.Parse(args)
 	if flags.NArg() > 0 {

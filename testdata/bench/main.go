@@ -1,4 +1,4 @@
-// Command bench measures agentproxy beside Squid and beside no proxy at all.
+// Command bench measures agentproxy beside other proxies and beside none.
 // The script named run, in the same folder, starts what it needs and calls it.
 package main
 
@@ -16,8 +16,9 @@ const usage = `usage: bench COMMAND [FLAGS]
   bench load keepalive --origin 127.0.0.1:8443 --via direct=ca.pem --via squid=squid.pem,127.0.0.1:3128
                                             measure in rounds, one result a line, as JSON
   bench report < results.jsonl              print the table; with --json, the same as one document
+  bench plot < results.jsonl                draw the results of growth, as an SVG
 
-load measures one of: keepalive connect bulk firstvisit idle. Every command has -h.
+load measures one of: keepalive connect bulk firstvisit idle growth. Every command has -h.
 `
 
 func main() {
@@ -26,6 +27,7 @@ func main() {
 		"ports":  ports,
 		"load":   load,
 		"report": report,
+		"plot":   plot,
 	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
 		fmt.Fprint(os.Stderr, usage)

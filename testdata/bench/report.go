@@ -33,7 +33,7 @@ type rival struct {
 }
 
 // rivals are the programs compared with, by the beginning of their contenders' names.
-var rivals = []string{"hudsucker", "goproxy", "squid"}
+var rivals = []string{"floor", "hudsucker", "goproxy", "squid"}
 
 // A target is what the results of one measurement should be. Of the bounds, those that are set count.
 type target struct {
