@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/proxytest"
+	"github.com/agentproxy/agentproxy/proxy/proxytest/raced"
 	"github.com/agentproxy/agentproxy/proxy/status"
 	"github.com/coder/websocket"
 )
@@ -327,7 +328,7 @@ func check(r io.Reader, size int64) string {
 // without being held.
 func TestLargeBodies(t *testing.T) {
 	size := int64(2 << 30)
-	if raceEnabled || testing.Short() {
+	if raced.Enabled || testing.Short() {
 		size = 128 << 20
 	}
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -376,7 +377,7 @@ func TestThousandConcurrentRequests(t *testing.T) {
 		var wg sync.WaitGroup
 		var failed atomic.Int64
 		n := 1000
-		if raceEnabled {
+		if raced.Enabled {
 			n = 250 // handshakes are ten times slower
 		}
 		for i := range n {

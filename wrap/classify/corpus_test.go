@@ -12,6 +12,7 @@ import (
 
 	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/profiles/rules"
+	"github.com/agentproxy/agentproxy/proxy/proxytest/raced"
 )
 
 // sample is a real output, and what was wrong when it was printed.
@@ -92,7 +93,7 @@ func TestCorpus(t *testing.T) {
 	table := confusion{}
 	var folds [3]confusion
 	flagged, benign := 0, 0
-	for _, s := range samples(t, "testdata/dev.jsonl") {
+	for _, s := range raced.Some(samples(t, "testdata/dev.jsonl")) {
 		v := resultOf(t, o, s.Text, Status{})
 		got := label(v)
 		table.count(s.Class, got)
@@ -113,7 +114,7 @@ func TestCorpus(t *testing.T) {
 	}
 	t.Logf("\n%s\nmacro-F1 %.4f; by thirds of the tools %.3f %.3f %.3f; %d of %d benign samples flagged",
 		table, table.macroF1(), folds[0].macroF1(), folds[1].macroF1(), folds[2].macroF1(), flagged, benign)
-	if f := table.macroF1(); f < 0.97 {
+	if f := table.macroF1(); !raced.Enabled && f < 0.97 {
 		t.Errorf("macro-F1 is %.4f", f)
 	}
 	if flagged*100 > benign {

@@ -4,13 +4,14 @@ import (
 	"testing"
 
 	"github.com/agentproxy/agentproxy/profiles"
+	"github.com/agentproxy/agentproxy/proxy/proxytest/raced"
 )
 
 // The examples of every profile that we ship get their classes, and a profile
 // with rules has some.
 func TestBuiltInExamples(t *testing.T) {
 	library := profiles.Open("")
-	for _, name := range library.Names() {
+	for _, name := range raced.Some(library.Names()) {
 		file, data, err := library.Read(name)
 		if err != nil {
 			t.Fatal(err)

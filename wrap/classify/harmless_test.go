@@ -1,6 +1,10 @@
 package classify
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/agentproxy/agentproxy/proxy/proxytest/raced"
+)
 
 // developed reports whether the rules were written with a sample known. Whole suites of
 // tests and the last round of the harvest are held out: what is flagged there is to be
@@ -14,10 +18,7 @@ func TestHarmless(t *testing.T) {
 	o := known(t)
 	var flagged, all [2]int
 	kinds := map[string]int{} // of those flagged
-	for i, s := range samples(t, "testdata/harmless.jsonl") {
-		if i%slow != 0 {
-			continue
-		}
+	for _, s := range raced.Some(samples(t, "testdata/harmless.jsonl")) {
 		part := 1
 		if s.developed() {
 			part = 0
@@ -36,7 +37,7 @@ func TestHarmless(t *testing.T) {
 	t.Logf("flagged, by kind: %v", kinds)
 	for part, name := range []string{"developed on", "held out"} {
 		t.Logf("%s: %d of %d flagged (%.1f in 100)", name, flagged[part], all[part], 100*float64(flagged[part])/float64(all[part]))
-		if slow == 1 && flagged[part]*100 > 2*all[part] { // of a few, one is too many
+		if !raced.Enabled && flagged[part]*100 > 2*all[part] { // of a few, one is too many
 			t.Errorf("%s: more than 2 in 100 are flagged", name)
 		}
 	}
@@ -47,7 +48,7 @@ func TestHarmless(t *testing.T) {
 func TestFailing(t *testing.T) {
 	o := known(t)
 	tables := [2]confusion{{}, {}}
-	for _, s := range samples(t, "testdata/failing.jsonl") {
+	for _, s := range raced.Some(samples(t, "testdata/failing.jsonl")) {
 		part := 0
 		if s.Round == 51 {
 			part = 1
@@ -60,7 +61,7 @@ func TestFailing(t *testing.T) {
 	}
 	for part, least := range []float64{0.95, 0.95} {
 		t.Logf("\n%s\nmacro-F1 %.4f", tables[part], tables[part].macroF1())
-		if f := tables[part].macroF1(); f < least {
+		if f := tables[part].macroF1(); !raced.Enabled && f < least {
 			t.Errorf("macro-F1 is %.4f", f)
 		}
 	}

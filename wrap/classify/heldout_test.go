@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/agentproxy/agentproxy/profiles/rules"
+	"github.com/agentproxy/agentproxy/proxy/proxytest/raced"
 )
 
 // A third of the tools is held out, with every rule that is of use to samples of
@@ -13,7 +14,7 @@ import (
 // cause, shows here.
 func TestHeldOut(t *testing.T) {
 	o := known(t)
-	all := samples(t, "testdata/dev.jsonl")
+	all := raced.Some(samples(t, "testdata/dev.jsonl"))
 	used := map[*rules.Rule]map[int]bool{} // in which thirds a rule was of use
 	for _, s := range all {
 		c := New(o)
@@ -53,7 +54,7 @@ func TestHeldOut(t *testing.T) {
 		sum += table.macroF1()
 	}
 	t.Logf("held out: macro-F1 %.3f", sum/3)
-	if sum/3 < 0.85 {
+	if !raced.Enabled && sum/3 < 0.85 {
 		t.Errorf("the rules know their samples: %.3f", sum/3)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/agentproxy/agentproxy/profiles"
 	"github.com/agentproxy/agentproxy/profiles/env"
 	"github.com/agentproxy/agentproxy/profiles/rules"
+	"github.com/agentproxy/agentproxy/proxy/proxytest/raced"
 	"github.com/agentproxy/agentproxy/proxy/status"
 	"github.com/agentproxy/agentproxy/wrap/classify"
 	"github.com/agentproxy/agentproxy/wrap/verdict"
@@ -41,7 +42,7 @@ func failing(t *testing.T) (list []sample) {
 	if len(list) < 50 || lines.Err() != nil {
 		t.Fatalf("%d samples, %v", len(list), lines.Err())
 	}
-	return list
+	return raced.Some(list)
 }
 
 type sample struct {
@@ -100,7 +101,7 @@ func TestAdviceInEveryPlace(t *testing.T) {
 			}
 		}
 	}
-	if spoken < 80 {
+	if spoken < 80 && !raced.Enabled {
 		t.Errorf("only %d verdicts", spoken)
 	}
 	t.Logf("%d verdicts", spoken)

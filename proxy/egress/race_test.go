@@ -1,5 +1,0 @@
-//go:build race
-
-package egress_test
-
-const raceEnabled = true
