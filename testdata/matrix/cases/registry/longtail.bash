@@ -73,11 +73,12 @@ done <"$longtail/rows"
 
 # try WHO CAPTURE ENVIRONMENT NAME: into a file of results, that it works, or what the verdict is.
 try() {
-	local out=$results/$1.$2.$3.$4 command=("$commands/$4") as=() advice who=as_$1
+	local out=$results/$1.$2.$3.$4 command=("$commands/$4") as=() advice who=as_$1 how=(--capture "$2")
+	if [[ $2 == isolate ]]; then how=(--isolate); fi
 	read -ra as <<<"${!who-}"
 	if [[ $3 == cleared ]]; then command=(env -i "PATH=$PATH" "HOME=$HOME" "${command[@]}"); fi
 	cd "$clients" || return
-	timeout 60 "${as[@]}" agentproxy exec --capture "$2" --verdict-file "$out.verdict" -- "${command[@]}" >"$out.out" 2>"$out.err" </dev/null || true
+	timeout 60 "${as[@]}" agentproxy exec "${how[@]}" --verdict-file "$out.verdict" -- "${command[@]}" >"$out.out" 2>"$out.err" </dev/null || true
 	if grep -qa 'GET git\.test' "$out.out"; then
 		echo works
 		return
@@ -118,9 +119,9 @@ too_few=()
 bound() {
 	local of=$1.$2 all good
 	all=$(count "$of" '') good=$(count "$of" "$3")
-	echo "$1, --capture $2: $(count "$of" works) of $all work, and $(count "$of" honest) have an honest verdict"
+	echo "$1, $2: $(count "$of" works) of $all work, and $(count "$of" honest) have an honest verdict"
 	(cd "$results" && grep -v '^works' "$of".*.result | cut -c1-400) || true
-	((good * 100 >= all * $4)) || too_few+=("$1, --capture $2: $good of $all")
+	((good * 100 >= all * $4)) || too_few+=("$1, $2: $good of $all")
 }
 
 given=$(agentproxy exec --capture never -- env | cut -d= -f1 | sed 's/$/=/')
@@ -141,9 +142,10 @@ fi
 
 # settled WHO: the same clients as somebody for whom the system makes networks in another way, or makes none.
 settled() {
-	for capture in always auto; do all_rows "$1" $capture "${some[@]}"; done
+	for capture in always auto isolate; do all_rows "$1" $capture "${some[@]}"; done
 	bound "$1" always works 95
 	bound "$1" auto 'works|honest' 100
+	bound "$1" isolate works 95
 }
 
 # Under the filter of a container there is a supervisor.
