@@ -36,7 +36,7 @@ func growTunnels(o options) (results []result, err error) {
 			conn.Close()
 		}
 	}()
-	for n := 1; n <= o.tunnels; n *= 10 {
+	for n := 1; len(conns) < o.tunnels; n = min(10*n, o.tunnels) {
 		more := o
 		more.tunnels = n - len(conns)
 		opened, failure := hold(more)

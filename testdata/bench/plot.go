@@ -64,7 +64,8 @@ func plot([]string) error {
 // Lengths in a chart, in pixels.
 const (
 	chartWidth, chartHeight = 420, 300
-	left, right, top, foot  = 50, 15, 30, 45
+	left, right, top, foot  = 50, 25, 30, 45
+	legend                  = 100 // of each curve's name
 )
 
 func draw(w io.Writer, charts []chart) error {
@@ -101,14 +102,14 @@ func (c chart) svg() string {
 		y := atY(math.Pow(10, e))
 		fmt.Fprintf(&b, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"#ddd\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n", left, y, chartWidth-right, y, left-6, y+4, math.Pow(10, e))
 	}
-	fmt.Fprintf(&b, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", (left+chartWidth-right)/2, chartHeight-8, c.grows)
+	fmt.Fprintf(&b, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>\n", chartWidth-right, chartHeight-8, c.grows)
 	for i, line := range c.curves {
 		var path []string
 		for _, p := range line.points {
 			path = append(path, fmt.Sprintf("%.1f,%.1f", atX(p.x), atY(p.y)))
 		}
 		fmt.Fprintf(&b, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" points=\"%s\"/>\n", line.color, strings.Join(path, " "))
-		fmt.Fprintf(&b, "<text x=\"%d\" y=\"%d\" fill=\"%s\">%s</text>\n", left+8, top+14+15*i, line.color, line.name)
+		fmt.Fprintf(&b, "<text x=\"%d\" y=\"%d\" fill=\"%s\">%s</text>\n", left+legend*i, chartHeight-8, line.color, line.name)
 	}
 	return b.String()
 }
