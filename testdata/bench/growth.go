@@ -16,8 +16,8 @@ import (
 // growth: what a request costs while more and more tunnels are open, and what a new
 // connection with one request costs while more and more hosts are known.
 func growth(o options) ([]result, error) {
-	if len(o.routes) != 1 || o.pid == 0 {
-		return nil, fmt.Errorf("want one contender and its --pid, not %d and %d", len(o.routes), o.pid)
+	if err := o.isOfOne(); err != nil {
+		return nil, err
 	}
 	byTunnels, err := growTunnels(o)
 	if err != nil {

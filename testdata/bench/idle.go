@@ -15,8 +15,8 @@ import (
 
 // idle: the memory of a proxy that holds tunnels and moves nothing. Without tunnels, of the idle proxy.
 func idle(o options) ([]result, error) {
-	if len(o.routes) != 1 || o.pid == 0 {
-		return nil, fmt.Errorf("want one contender and its --pid, not %d and %d", len(o.routes), o.pid)
+	if err := o.isOfOne(); err != nil {
+		return nil, err
 	}
 	time.Sleep(o.settle)
 	base, err := residentMB(o.pid)

@@ -101,6 +101,14 @@ func parseOptions(measure string, args []string) (options, error) {
 	return o, nil
 }
 
+// isOfOne returns an error unless one contender is measured, whose process is known.
+func (o options) isOfOne() error {
+	if len(o.routes) != 1 || o.pid == 0 {
+		return fmt.Errorf("want one contender and its --pid, not %d and %d", len(o.routes), o.pid)
+	}
+	return nil
+}
+
 // rounds gives every contender its turn in each round, so that a machine that drifts slows all of them alike.
 func rounds(o options, unit string, measure func(options, route) (float64, error)) ([]result, error) {
 	results := make([]result, len(o.routes))

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -27,16 +25,12 @@ type chart struct {
 
 // plot draws the results of growth as an SVG.
 func plot([]string) error {
+	all, err := readResults(os.Stdin)
+	if err != nil {
+		return err
+	}
 	results := map[string][]result{}
-	for decoder := json.NewDecoder(os.Stdin); ; {
-		var r result
-		err := decoder.Decode(&r)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
+	for _, r := range all {
 		results[r.Measure] = append(results[r.Measure], r)
 	}
 	var charts []chart

@@ -61,17 +61,9 @@ func report(args []string) error {
 	about := flags.String("about", "", "`text` about the machine and the run, to print first")
 	flags.Parse(args)
 
-	var results []result
-	for decoder := json.NewDecoder(os.Stdin); ; {
-		var r result
-		err := decoder.Decode(&r)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		results = append(results, r)
+	results, err := readResults(os.Stdin)
+	if err != nil {
+		return err
 	}
 	var rows []row
 	for _, t := range targets {
@@ -87,6 +79,21 @@ func report(args []string) error {
 		}{*about, rows, results})
 	}
 	return table(os.Stdout, *about, rows, results)
+}
+
+// readResults reads what load has printed.
+func readResults(r io.Reader) (results []result, err error) {
+	for decoder := json.NewDecoder(r); ; {
+		var one result
+		err := decoder.Decode(&one)
+		if errors.Is(err, io.EOF) {
+			return results, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, one)
+	}
 }
 
 // compare holds the results of one measurement against its target.

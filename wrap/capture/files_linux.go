@@ -23,21 +23,19 @@ type fileID struct {
 	Ino uint64 `json:"ino"`
 }
 
+func idOf(st *unix.Stat_t) fileID { return fileID{uint64(st.Dev), st.Ino} }
+
 func identify(path string) (fileID, bool) {
 	var st unix.Stat_t
-	if unix.Stat(path, &st) != nil {
-		return fileID{}, false
-	}
-	return fileID{uint64(st.Dev), st.Ino}, true
+	err := unix.Stat(path, &st)
+	return idOf(&st), err == nil
 }
 
 // identifyEntry identifies a link by itself.
 func identifyEntry(path string) (fileID, bool) {
 	var st unix.Stat_t
-	if unix.Lstat(path, &st) != nil {
-		return fileID{}, false
-	}
-	return fileID{uint64(st.Dev), st.Ino}, true
+	err := unix.Lstat(path, &st)
+	return idOf(&st), err == nil
 }
 
 func findRoots(mounts []Mount) roots {
@@ -194,6 +192,11 @@ func (s *supervisor) open(call *notification, source string, flags uint64) {
 		return
 	}
 	defer unix.Close(ours)
+	s.give(call, ours, flags)
+}
+
+// give gives the command what it has opened, with those flags.
+func (s *supervisor) give(call *notification, ours int, flags uint64) {
 	number, err := s.calls.add(call, ours, flags&unix.O_CLOEXEC != 0)
 	if err != nil {
 		s.calls.fail(call, err)

@@ -43,7 +43,12 @@ type guard struct {
 // (Isolation.shut): what is made in between is not allowed here, and the supervisor
 // opens it.
 func newGuard(i *Isolation) *guard {
-	g := &guard{Wall: wallAround(i.State), Dirs: append(slices.Clone(i.State), i.Emptied...), Reach: i.Reach, Abstract: abstractSockets("/proc/net/unix")}
+	g := &guard{Wall: wallAround(i.State), Dirs: append(slices.Clone(i.State), i.Emptied...), Reach: i.Reach}
+	for _, socket := range namedSockets("/proc/net/unix") {
+		if isAbstract(socket) {
+			g.Abstract = append(g.Abstract, socket)
+		}
+	}
 	for _, path := range g.Wall.Behind {
 		if id, ok := identify(path); ok {
 			g.Ours = append(g.Ours, id)
@@ -60,20 +65,6 @@ func newGuard(i *Isolation) *guard {
 		}
 	}
 	return g
-}
-
-// abstractSockets are the names in a list as that of proc_net_unix(5), without the "@".
-func abstractSockets(list string) (names []string) {
-	text, err := os.ReadFile(list)
-	if err != nil {
-		return nil
-	}
-	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) >= 8 && fields[7][0] == '@' {
-			names = append(names, strings.Join(fields[7:], " ")[1:])
-		}
-	}
-	return names
 }
 
 // serves takes note that a process of the command listens on a socket.
@@ -177,10 +168,11 @@ func (s *supervisor) connectLocal(call *notification, fd int, protocol string) e
 		return err
 	}
 	if abstract, ok := strings.CutPrefix(name, "\x00"); ok {
-		if abstract == "" || slices.Contains(s.Guard.Abstract, abstract) || strings.Contains(abstract, "\x00") {
+		name = "@" + abstract // as the kernel shows it, and x/sys has it
+		if abstract == "" || slices.Contains(s.Guard.Abstract, name) || strings.Contains(abstract, "\x00") {
 			return unix.ECONNREFUSED
 		}
-		err = unix.Connect(ours, &unix.SockaddrUnix{Name: "@" + abstract})
+		err = unix.Connect(ours, &unix.SockaddrUnix{Name: name})
 	} else {
 		err = s.connectPath(call, ours, name)
 	}
@@ -202,7 +194,7 @@ func (s *supervisor) connectPath(call *notification, ours int, name string) erro
 		return err
 	}
 	path, err := truePath(target)
-	isForeign := err != nil || slices.Contains(s.Guard.Sockets, fileID{uint64(st.Dev), st.Ino}) ||
+	isForeign := err != nil || slices.Contains(s.Guard.Sockets, idOf(&st)) ||
 		slices.ContainsFunc(s.Guard.Dirs, func(dir string) bool { return isWithin(path, dir) })
 	switch {
 	case isForeign:

@@ -57,16 +57,7 @@ func reachOwn(args []string) error {
 		if err != nil {
 			return err
 		}
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				fmt.Fprint(c, "own")
-				c.Close()
-			}
-		}()
+		go say(l, "own")
 		to := l.Addr().String()
 		if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsUnspecified() {
 			to = fmt.Sprint("localhost:", a.Port)
@@ -111,16 +102,7 @@ func serveForTest(t *testing.T, network, address string) net.Listener {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			fmt.Fprint(c, "outside")
-			c.Close()
-		}
-	}()
+	go say(l, "outside")
 	return l
 }
 
@@ -214,24 +196,7 @@ func TestAnIsolatedCommandAsksForNames(t *testing.T) {
 		leftout.Note(t, "isolation without namespaces: "+errLandlock.Error())
 		return
 	}
-	for _, how := range []string{"unconnected", "bound", "connected", "message"} {
-		for to, want := range map[string]string{
-			"192.0.2.53:53":    "answer to question from 192.0.2.53:53; no more: resource temporarily unavailable, true",
-			"[2001:db8::1]:53": "answer to question from [2001:db8::1]:53; no more: resource temporarily unavailable, true",
-			"192.0.2.7:443":    "connection refused",
-		} {
-			end, ok := supervised(t, Options{Isolation: &Isolation{}}, answering(t), self(t, askForRole, how, to)...)
-			if !ok {
-				return
-			}
-			if how == "message" {
-				want = strings.Replace(want, "question", "", 1)
-			}
-			if got := end(); !strings.Contains(got, want) {
-				t.Errorf("%s, %s: %q", how, to, got)
-			}
-		}
-	}
+	areAnswered(t, Options{Isolation: &Isolation{}})
 }
 
 // What an isolated command leaves behind stays isolated, and keeps what it has.

@@ -51,7 +51,7 @@ func (h *held) hold(fd int, asked netip.AddrPort) error {
 	}
 	ours, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err == nil {
-		h.keep(heldSocket{id: fileID{uint64(st.Dev), st.Ino}, fd: ours, asked: asked})
+		h.keep(heldSocket{id: idOf(&st), fd: ours, asked: asked})
 	}
 	return err
 }

@@ -210,14 +210,18 @@ func askFor(args []string) error {
 
 // However a name server is asked, its answer is that of who was asked. Other datagrams are
 // refused.
-func TestASupervisedCommandIsAnsweredByWhomItAsked(t *testing.T) {
+func TestASupervisedCommandIsAnsweredByWhomItAsked(t *testing.T) { areAnswered(t, Options{}) }
+
+// areAnswered asks name servers, and others, in every way.
+func areAnswered(t *testing.T, o Options) {
+	t.Helper()
 	for _, how := range []string{"unconnected", "bound", "connected", "message"} {
 		for to, want := range map[string]string{
 			"192.0.2.53:53":    "answer to question from 192.0.2.53:53; no more: resource temporarily unavailable, true",
 			"[2001:db8::1]:53": "answer to question from [2001:db8::1]:53; no more: resource temporarily unavailable, true",
 			"192.0.2.7:443":    "connection refused",
 		} {
-			end, ok := supervised(t, Options{}, answering(t), self(t, askForRole, how, to)...)
+			end, ok := supervised(t, o, answering(t), self(t, askForRole, how, to)...)
 			if !ok {
 				return
 			}

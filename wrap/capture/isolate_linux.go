@@ -24,14 +24,19 @@ func Isolate(runtimeDir string, state, kept []string) Isolation {
 }
 
 // boundSockets returns the paths of the sockets of a list as that of proc_net_unix(5).
-func boundSockets(list string) (paths []string) {
+func boundSockets(list string) []string { return slices.DeleteFunc(namedSockets(list), isAbstract) }
+
+func isAbstract(socket string) bool { return socket[0] != '/' }
+
+// namedSockets returns the paths of all, and the names with "@" of those that are abstract.
+func namedSockets(list string) (paths []string) {
 	text, err := os.ReadFile(list)
 	if err != nil {
 		return nil
 	}
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Fields(line)
-		if len(fields) < 8 || fields[7][0] != '/' {
+		if len(fields) < 8 {
 			continue
 		}
 		if path := strings.Join(fields[7:], " "); !slices.Contains(paths, path) {

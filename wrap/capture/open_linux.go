@@ -68,12 +68,7 @@ func (s *supervisor) openGuarded(call *notification, n naming) {
 			return
 		}
 	}
-	number, err := s.calls.add(call, ours, o.flags&unix.O_CLOEXEC != 0)
-	if err != nil {
-		s.calls.fail(call, err)
-		return
-	}
-	s.calls.succeed(call, number)
+	s.give(call, ours, o.flags)
 }
 
 // destination is the true path of what is to be opened, "" where that is the kernel's to
@@ -165,7 +160,7 @@ func (g *guard) leadsTo(dir int) (bool, error) {
 		if err := unix.Fstat(at, &st); err != nil {
 			return false, err
 		}
-		id := fileID{uint64(st.Dev), st.Ino}
+		id := idOf(&st)
 		switch {
 		case slices.Contains(g.Ours, id):
 			return true, nil
