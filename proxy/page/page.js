@@ -133,7 +133,8 @@ function drawWaiting({ asks, waiting, answers }) {
     if (answers) item.append(make('p', 'next', ...q.answers.flatMap((a) => [answerButton(q.id, a), ' '])));
     return item;
   }));
-  setTimeout(() => { for (const button of list.querySelectorAll('button')) button.disabled = false; }, unclickable);
+  const buttons = list.querySelectorAll('button'); // and none that are drawn in the meantime
+  setTimeout(() => { for (const button of buttons) button.disabled = false; }, unclickable);
 }
 
 let waiting = { asks: '', waiting: [] };

@@ -113,6 +113,17 @@ def main(url, config, shots):
 
 WAITS = "document.querySelectorAll('#waiting li').length === 1"
 READY = "!!document.querySelector('#waiting button.once:enabled')"
+# Is a question that comes half a moment after another still closed to a click when the moment of the first is over?
+CLOSED = """new Promise((told) => {
+  const draws = (id) => drawWaiting({ asks: '', answers: true, waiting: [{ id, who: 'a', what: id, why: '', answers: [{ answer: 'once', label: 'once' }] }] });
+  draws('1');
+  setTimeout(() => draws('2'), unclickable / 2);
+  setTimeout(() => {
+    told(document.querySelector('#waiting button.once').disabled);
+    drawn.delete('waiting');
+    redrawWaiting();
+  }, unclickable + 1);
+})"""
 
 
 def drive(browser, url, page, config, shots):
@@ -130,6 +141,8 @@ def drive(browser, url, page, config, shots):
     browser.call("Page.navigate", url=link)
     browser.until("with it there are, in a moment", READY)
     browser.until("the code has left the address", "location.href === '" + page + "'")
+    browser.until("a question takes no click that was meant for the one before", CLOSED)
+    browser.until("what waits is drawn again", READY)
     browser.until("the browser keeps nothing", "!document.cookie && !localStorage.length && !sessionStorage.length")
     browser.shoot(shots, "ask")
     browser.evaluate("document.querySelector('#waiting button.once').click()")
