@@ -181,7 +181,8 @@ func (in Input) evident(said classify.Finding) Verdict {
 
 // weigh is the verdict of one failure that the tunnel noted.
 func (in Input) weigh(f *status.Failure, class rules.Class, said classify.Finding) Verdict {
-	v := Verdict{Class: class, Host: f.Host, Source: Proxy, Line: f.Detail, Advice: f.Advice, Process: f.Process, Rule: f.Rule, By: f.By}
+	v := Verdict{Class: class, Host: f.Host, Source: Proxy, Line: f.Detail, Advice: f.Advice, Process: f.Process, Rule: f.Rule, By: f.By,
+		Container: in.Output.Container}
 	host := f.HostName()
 	named := in.Names == nil || in.Names(host)
 	agrees := said.Class == class || said.Class != rules.None && explains(class, said.Class) ||

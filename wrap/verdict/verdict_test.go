@@ -207,6 +207,14 @@ func TestContainers(t *testing.T) {
 	if v := Of(in); v.Class != rules.None {
 		t.Errorf("%+v", v)
 	}
+	// Where the tunnel saw it, too, it still is a daemon's, to which nothing of the run's leads.
+	in.Output = said(rules.TLSTrust, 0.9, "a.test")
+	in.Output.Container, in.Loopback, in.Seen = true, false, seen([]string{"a.test"}, failure(status.ClientTLSRejected, "a.test", 0))
+	in.Given = func(variable string) bool { return variable == "SSL_CERT_FILE" }
+	in.Advice = func(string, rules.Class) string { return `give its service SSL_CERT_FILE="…"` }
+	if v := Of(in); v.Class != rules.TLSTrust || v.Source != Both || !v.Container || v.Advice != `give its service SSL_CERT_FILE="…"` {
+		t.Errorf("%+v", v)
+	}
 }
 
 // Without the tunnel's word a server of the user's own is none of ours either.
