@@ -64,31 +64,32 @@ func AddAllow(path, entry string) error {
 	return atomicfile.WriteDurably(path, edited, info.Mode().Perm())
 }
 
-var (
-	policyTable = regexp.MustCompile(`(?m)^[ \t]*\[[ \t]*policy[ \t]*\][ \t]*(#.*)?\r?$`)
-	nextTable   = regexp.MustCompile(`(?m)^[ \t]*\[`)
-	allowKey    = regexp.MustCompile(`(?m)^[ \t]*allow[ \t]*=[ \t]*\[`)
-	restOfLine  = regexp.MustCompile(`^[ \t]*(#[^\n]*)?\r?\n([ \t]*)`)
+// They are compiled when they are wanted: few commands edit, and all would wait.
+const (
+	policyTable = `(?m)^[ \t]*\[[ \t]*policy[ \t]*\][ \t]*(#.*)?\r?$`
+	nextTable   = `(?m)^[ \t]*\[`
+	allowKey    = `(?m)^[ \t]*allow[ \t]*=[ \t]*\[`
+	restOfLine  = `^[ \t]*(#[^\n]*)?\r?\n([ \t]*)`
 )
 
 // withAllow puts an entry first in the list of the table [policy], which is made where
 // it is not there.
 func withAllow(raw []byte, entry string) ([]byte, error) {
-	table := policyTable.FindIndex(raw)
+	table := regexp.MustCompile(policyTable).FindIndex(raw)
 	if table == nil {
 		return nil, errors.New("it has no table [policy]")
 	}
 	end := len(raw)
-	if next := nextTable.FindIndex(raw[table[1]:]); next != nil {
+	if next := regexp.MustCompile(nextTable).FindIndex(raw[table[1]:]); next != nil {
 		end = table[1] + next[0]
 	}
 	quoted := strconv.Quote(entry) // an entry is ASCII, which TOML quotes as Go does
-	key := allowKey.FindIndex(raw[table[1]:end])
+	key := regexp.MustCompile(allowKey).FindIndex(raw[table[1]:end])
 	if key == nil {
 		return slices.Concat(raw[:table[1]], []byte("\nallow = ["+quoted+"]"), raw[table[1]:]), nil
 	}
 	at := table[1] + key[1]
-	if rest := restOfLine.FindSubmatchIndex(raw[at:]); rest != nil { // one entry a line
+	if rest := regexp.MustCompile(restOfLine).FindSubmatchIndex(raw[at:]); rest != nil { // one entry a line
 		indent := raw[at+rest[4] : at+rest[5]]
 		if len(indent) == 0 {
 			indent = []byte("  ")

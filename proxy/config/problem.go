@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -60,9 +61,9 @@ func (p *Problem) Detail() (lines []string) {
 }
 
 // userinfo is what may hold a password in a URL, with or without a scheme.
-var userinfo = regexp.MustCompile(`([a-zA-Z]+://|["'])[^/"'\s]*@`)
+var userinfo = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`([a-zA-Z]+://|["'])[^/"'\s]*@`) })
 
-func withoutPassword(text string) string { return userinfo.ReplaceAllString(text, "${1}…@") }
+func withoutPassword(text string) string { return userinfo().ReplaceAllString(text, "${1}…@") }
 
 // at puts a problem to a place of the file.
 func (p *Problem) at(raw []byte, line, column, width int) *Problem {
