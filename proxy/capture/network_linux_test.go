@@ -69,7 +69,7 @@ func beCommand([]string) error {
 			said, err = resolve(words[1], words[2])
 		case "listen": // at an address
 			if listener, err = net.Listen("tcp", words[1]); err == nil {
-				go greet(listener, "from inside")
+				go tcp.Greet(listener, "from inside")
 				said = listener.Addr().String()
 			}
 		case "close":
@@ -192,18 +192,6 @@ func resolve(network, name string) (string, error) {
 	defer cancel()
 	addresses, err := resolver.LookupNetIP(ctx, "ip4", name)
 	return fmt.Sprint(addresses), err
-}
-
-// greet says the same to everybody.
-func greet(l net.Listener, says string) {
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		io.WriteString(c, says)
-		c.Close()
-	}
 }
 
 // inside is a command in a network, and the network.
@@ -409,7 +397,7 @@ func hostListens(t *testing.T, says string) (net.Listener, uint16) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	go greet(l, says)
+	go tcp.Greet(l, says)
 	return l, portOfListener(l)
 }
 

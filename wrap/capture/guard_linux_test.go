@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/agentproxy/agentproxy/proxy/proxytest/leftout"
+	"github.com/agentproxy/agentproxy/proxy/proxytest/tcp"
 	"golang.org/x/sys/unix"
 )
 
@@ -57,7 +58,7 @@ func reachOwn(args []string) error {
 		if err != nil {
 			return err
 		}
-		go say(l, "own")
+		go tcp.Greet(l, "own")
 		to := l.Addr().String()
 		if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsUnspecified() {
 			to = fmt.Sprint("localhost:", a.Port)
@@ -102,7 +103,7 @@ func serveForTest(t *testing.T, network, address string) net.Listener {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	go say(l, "outside")
+	go tcp.Greet(l, "outside")
 	return l
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/agentproxy/agentproxy/proxy/proxytest/contained"
 	"github.com/agentproxy/agentproxy/proxy/proxytest/leftout"
 	"github.com/agentproxy/agentproxy/proxy/proxytest/process"
+	"github.com/agentproxy/agentproxy/proxy/proxytest/tcp"
 	"golang.org/x/sys/unix"
 )
 
@@ -94,18 +95,6 @@ func tunnel(t *testing.T) (hand func(*sockets.Set) error, ended func()) {
 	}
 }
 
-// say says a text to whoever connects.
-func say(l net.Listener, text string) {
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		fmt.Fprint(c, text)
-		c.Close()
-	}
-}
-
 // What a supervised command connects to is carried with its address; a port that nobody
 // carries refuses at once, and so does whoever gets datagrams.
 func TestASupervisedCommandConnects(t *testing.T) {
@@ -114,7 +103,7 @@ func TestASupervisedCommandConnects(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer local.Close()
-	go say(local, "a service of the host's")
+	go tcp.Greet(local, "a service of the host's")
 	for to, want := range map[string]string{
 		"192.0.2.7:443":         "you meant 192.0.2.7:443 <nil>",
 		"[2001:db8::7]:443":     "you meant [2001:db8::7]:443 <nil>",

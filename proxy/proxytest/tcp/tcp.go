@@ -1,8 +1,9 @@
-// Package tcp makes connected pairs for tests of every layer: it imports nothing of
-// the module.
+// Package tcp makes connected pairs and a service for tests of every layer: it imports
+// nothing of the module.
 package tcp
 
 import (
+	"io"
 	"net"
 	"testing"
 )
@@ -26,4 +27,16 @@ func Pair(t testing.TB) (client, server *net.TCPConn) {
 	}
 	t.Cleanup(func() { c.Close(); s.Close() })
 	return c.(*net.TCPConn), s.(*net.TCPConn)
+}
+
+// Greet says the same to whoever connects, until the listener is closed.
+func Greet(l net.Listener, says string) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		io.WriteString(c, says)
+		c.Close()
+	}
 }
