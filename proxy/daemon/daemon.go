@@ -435,7 +435,10 @@ func (d *daemon) idle() time.Duration {
 // lostCheck is how often the daemon looks whether its record is still there.
 const lostCheck = 3 * time.Second
 
-// watchIdle ends the daemon when no run is attached and no tunnel is open, and
+// quiet is for how long no tunnel has opened or ended before memory is given back.
+const quiet = time.Second
+
+// watchIdle gives memory back once it is quiet. It ends the daemon when no run is attached and no tunnel is open, and
 // none has been for the idle time and no shell lives that leads through it; or when
 // its record has gone, as with the state directory: then nobody finds it any more.
 func (d *daemon) watchIdle(ctx context.Context) {
@@ -446,6 +449,7 @@ func (d *daemon) watchIdle(ctx context.Context) {
 	}
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
+	trimmed := d.front.LastActive()
 	for {
 		select {
 		case <-ctx.Done():
@@ -453,6 +457,11 @@ func (d *daemon) watchIdle(ctx context.Context) {
 		case <-tick.C:
 		}
 		last := d.front.LastActive()
+		if last != trimmed && time.Since(last) >= quiet {
+			// A handshake takes three times what an idle tunnel keeps.
+			debug.FreeOSMemory()
+			trimmed = last
+		}
 		if ended := d.runs.lastEnd(); ended.After(last) {
 			last = ended
 		}

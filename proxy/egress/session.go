@@ -60,28 +60,21 @@ func (s *session) Serve(client net.Conn, report func(*status.Failure), taken fun
 	}
 	records := &recordConn{Conn: client}
 	conn := tls.Server(records, config)
-	ctx, cancel := context.WithTimeout(context.Background(), clientHandshakeTimeout)
-	handshake := make(chan error, 1)
+	c := &clientConn{Conn: conn, tls: conn, records: records, session: s, report: report, taken: taken}
 	// In a goroutine of its own: it needs a large stack that an idle tunnel
 	// should not keep.
-	go func() { handshake <- conn.HandshakeContext(ctx) }()
-	err = <-handshake
-	cancel()
-	if err != nil {
-		if f := s.handshakeFailure(err); f != nil {
-			report(f)
-		}
+	handshake := make(chan error, 1)
+	go func() { handshake <- c.handshake() }()
+	if err := <-handshake; err != nil {
+		report(s.handshakeFailure(err))
 		return
 	}
-	state := conn.ConnectionState()
 	held := records.release()
-	c := &clientConn{Conn: conn, tls: conn, records: records, session: s, report: report, taken: taken, sni: state.ServerName}
 	attach := func(watched net.Conn) net.Conn {
 		c.Conn = watched
 		return c
 	}
-	if state.NegotiatedProtocol == "h2" {
-		c.http2 = true
+	if c.http2 {
 		s.egress.h2.Serve(conn, attach)
 		return
 	}
@@ -102,8 +95,7 @@ func (s *session) failure(kind status.Kind, by, detail string) *status.Failure {
 	return &status.Failure{TS: status.Now(), Kind: kind, Host: s.target.String(), By: by, Detail: detail}
 }
 
-// handshakeFailure says why the client's handshake failed, nil when it merely
-// went away before it began.
+// handshakeFailure says why the client's handshake failed.
 func (s *session) handshakeFailure(err error) *status.Failure {
 	var notTLS tls.RecordHeaderError
 	switch {
@@ -151,6 +143,17 @@ type clientConn struct {
 type addressed struct{ host, authority string }
 
 type clientKey struct{}
+
+func (c *clientConn) handshake() error {
+	ctx, cancel := context.WithTimeout(context.Background(), clientHandshakeTimeout)
+	defer cancel()
+	if err := c.tls.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	state := c.tls.ConnectionState()
+	c.sni, c.http2 = state.ServerName, state.NegotiatedProtocol == "h2"
+	return nil
+}
 
 func (c *clientConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)

@@ -62,7 +62,7 @@ type Front struct {
 
 	mu       sync.Mutex
 	conns    map[net.Conn]struct{}
-	relays   map[net.Conn]struct{} // those of conns that are passed on
+	relays   map[net.Conn]net.Conn // of conns, those that are merely passed on, and where to
 	closed   bool
 	stopped  bool // closed to new ones
 	listener net.Listener
@@ -92,7 +92,7 @@ func (f *Front) Serve(l net.Listener) error {
 		f.HeadTimeout = headTimeout
 	}
 	f.mu.Lock()
-	f.listener, f.conns, f.relays = l, map[net.Conn]struct{}{}, map[net.Conn]struct{}{}
+	f.listener, f.conns, f.relays = l, map[net.Conn]struct{}{}, map[net.Conn]net.Conn{}
 	f.plain = handoff.New(l.Addr())
 	f.http = &http.Server{Handler: f.Routes, ErrorLog: discard, ReadHeaderTimeout: f.HeadTimeout, MaxHeaderBytes: maxHead,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }}
@@ -115,7 +115,12 @@ func (f *Front) Serve(l net.Listener) error {
 		}
 		delay = 0
 		if f.add(conn) {
-			go f.serve(conn, func() { f.handle(conn) })
+			go func() {
+				// A new goroutine, since to open a tunnel takes a stack of 8 KiB, and to carry one 2.
+				if carry := f.begin(conn, f.handle); carry != nil {
+					go f.serve(conn, carry)
+				}
+			}()
 		}
 	}
 }
@@ -155,6 +160,9 @@ func (f *Front) Close() error {
 	for conn := range f.conns {
 		conn.Close()
 	}
+	for _, tunnel := range f.relays { // the client of which may have ended already
+		tunnel.Close()
+	}
 	f.mu.Unlock()
 	f.wg.Wait()
 	return nil
@@ -188,22 +196,35 @@ func (f *Front) remove(conn net.Conn) {
 	delete(f.conns, conn)
 }
 
+// begin lets a connection that was added open what it asks for, and returns what is
+// to be served then. It closes the connection when that is nothing.
+func (f *Front) begin(conn net.Conn, handle func(net.Conn) (carry func())) (carry func()) {
+	if fault := guard.Do("serving a client", func() { carry = handle(conn) }); fault != nil {
+		f.fault(fault)
+	}
+	if carry == nil {
+		f.remove(conn)
+	}
+	return carry
+}
+
 // serve serves a connection that was added, and closes it.
-func (f *Front) serve(conn net.Conn, handle func()) {
+func (f *Front) serve(conn net.Conn, carry func()) {
 	defer f.remove(conn)
-	if fault := guard.Do("serving a client", handle); fault != nil {
+	if fault := guard.Do("carrying a tunnel", carry); fault != nil {
 		f.fault(fault)
 	}
 }
 
 func (f *Front) touch() { f.lastActive.Store(time.Now().UnixNano()) }
 
-func (f *Front) handle(conn net.Conn) {
+// handle answers a client's first request. It returns the tunnel to carry, if one was opened.
+func (f *Front) handle(conn net.Conn) (carry func()) {
 	c := newHeadConn(conn)
 	if f.Admit != nil {
 		if failure := f.Admit(conn); failure != nil {
 			f.turnAway(c, failure)
-			return
+			return nil
 		}
 	}
 	conn.SetReadDeadline(time.Now().Add(f.HeadTimeout))
@@ -213,7 +234,7 @@ func (f *Front) handle(conn net.Conn) {
 		// Nothing, or too little to be a request: a port scan or a dropped
 		// preconnect. There is nobody to answer.
 	case string(first) == "CONNECT ":
-		f.connect(c)
+		return f.connect(c)
 	case first[0] == 0x16: // a TLS handshake record (RFC 8446 §5.1)
 		f.refuse(c, &status.Failure{Kind: status.PlainHTTP, Code: http.StatusBadRequest, By: "front",
 			Detail: "the client opened TLS to the proxy port itself instead of sending CONNECT",
@@ -224,35 +245,39 @@ func (f *Front) handle(conn net.Conn) {
 		conn.SetReadDeadline(time.Time{})
 		f.plain.Serve(c, nil)
 	}
+	return nil
 }
 
-// connect answers one CONNECT and then carries the tunnel.
-func (f *Front) connect(c *headConn) {
+// connect answers one CONNECT and returns the tunnel to carry.
+func (f *Front) connect(c *headConn) (carry func()) {
 	head, err := c.readHead(maxHead)
 	if err != nil {
 		f.refuse(c, badHead(err))
-		return
+		return nil
 	}
 	target := head.target
 	if f.Authorize != nil && !f.Authorize(head.credentials()) {
 		f.refuse(c, &status.Failure{Kind: status.ProxyAuthRequired, Code: http.StatusProxyAuthRequired, By: "front", Host: target,
 			Detail: "this egress requires credentials", Advice: "put user:password into the proxy's URL"})
-		return
+		return nil
 	}
 	tunnel, err := f.openTunnel(c.Conn, target)
 	if err != nil {
 		f.refuse(c, failureOf(err, target))
-		return
+		return nil
 	}
-	defer tunnel.Close()
 	taken, ended := f.opened(c.Conn, target, tunnel)
-	defer ended()
 	// Exactly 200 (RFC 9110 §9.3.6 allows any 2xx; Go, Node and Java do not).
-	if _, err := io.WriteString(c.Conn, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
-		return
-	}
+	_, err = io.WriteString(c.Conn, "HTTP/1.1 200 Connection established\r\n\r\n")
 	c.Conn.SetDeadline(time.Time{})
-	f.carry(c.Conn, c.afterHead(), tunnel, taken)
+	conn, client := c.Conn, c.afterHead()
+	return func() {
+		defer tunnel.Close()
+		defer ended()
+		if err == nil {
+			f.carry(conn, client, tunnel, taken)
+		}
+	}
 }
 
 // opened tells of a tunnel that was opened.
@@ -289,19 +314,24 @@ func (f *Front) carry(conn, client, tunnel net.Conn, taken func()) {
 		s.Serve(client, func(failure *status.Failure) { f.report(conn, failure) }, taken)
 		return
 	}
-	f.relayed(conn, true)
-	defer f.relayed(conn, false)
-	relay(client, tunnel)
+	f.relay(conn, client, tunnel)
 }
 
-func (f *Front) relayed(conn net.Conn, begins bool) {
+// relay carries bytes both ways until both have ended or the front is closed. client is conn with what has been read from
+// it too early.
+func (f *Front) relay(conn, client, tunnel net.Conn) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if begins {
-		f.relays[conn] = struct{}{}
-	} else {
-		delete(f.relays, conn)
+	f.relays[conn] = tunnel
+	if f.closed {
+		tunnel.Close()
 	}
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.relays, conn)
+	}()
+	relay(client, tunnel)
 }
 
 // openTunnel asks for leave where that is wanted, opens the tunnel, and answers in time even if the tunnel function does

@@ -252,6 +252,31 @@ func TestNoGoroutineLeak(t *testing.T) {
 	t.Errorf("%d goroutines before, %d after:\n%s", before, now, buf[:runtime.Stack(buf, true)])
 }
 
+// An idle tunnel is two goroutines, one each way: ten thousand of them are held by one daemon.
+func TestIdleTunnelsAreTwoGoroutines(t *testing.T) {
+	const tunnels = 100
+	accepted := make(chan net.Conn, tunnels)
+	addr := proxytest.Listen(t, func(c net.Conn) { accepted <- c })
+	tn := proxytest.Start(t, proxytest.Setup{Roots: x509.NewCertPool(), ConnectTo: map[string]string{"raw.test:443": addr}, Rules: policy.Rules{Passthrough: []string{"raw.test"}}})
+	before := runtime.NumGoroutine()
+	for range tunnels {
+		c, res := tn.Connect(t, "raw.test:443")
+		if res.StatusCode != 200 {
+			t.Fatal(res.Status)
+		}
+		io.WriteString(c, "x")
+		(<-accepted).Read(make([]byte, 1))
+	}
+	var more int
+	for range 200 {
+		if more = runtime.NumGoroutine() - before; more <= 2*tunnels+tunnels/10 {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Errorf("%d goroutines for %d idle tunnels", more, tunnels)
+}
+
 // upstream is a CONNECT proxy in a test's hand.
 func upstream(t *testing.T, answer func(target string, head http.Header) string) *url.URL {
 	addr := proxytest.Listen(t, func(c net.Conn) {

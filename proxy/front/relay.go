@@ -14,19 +14,20 @@ import (
 // gets its answer, however long that takes; peers that vanish are found by TCP
 // keep-alive.
 func relay(a, b net.Conn) {
-	done := make(chan struct{}, 2)
+	other := make(chan struct{})
 	copyOne := func(dst, src net.Conn) {
 		if err := pump(dst, src); err != nil || closeWrite(dst) != nil {
 			// The peer has gone, or cannot be told: the other direction is lost.
 			dst.Close()
 			src.Close()
 		}
-		done <- struct{}{}
 	}
-	go copyOne(a, b)
-	go copyOne(b, a)
-	<-done
-	<-done
+	go func() {
+		copyOne(a, b)
+		close(other)
+	}()
+	copyOne(b, a)
+	<-other
 	a.Close()
 	b.Close()
 }
