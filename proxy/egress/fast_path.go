@@ -47,15 +47,8 @@ func (p fastPath) Refused(err error) bool {
 
 func (p fastPath) Connect() (c *http1.Conn, reused bool, err error) {
 	f, t := p.forwarder(), p.session.target
-	for {
-		conn, ok := f.idle.take(t)
-		if !ok {
-			break
-		}
-		if conn.Alive() {
-			return conn, true, nil
-		}
-		conn.Close() // ended, or out of step
+	if conn, ok := f.idle.take(t); ok {
+		return conn, true, nil
 	}
 	conn, err := f.origins.getHTTP1(context.Background(), t)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -24,6 +25,7 @@ const (
 
 var (
 	errHeadTooLarge = fmt.Errorf("the head of its answer is larger than %d bytes", maxHead)
+	errStale        = errors.New("the connection has ended or is out of step")
 )
 
 // Conn is a connection to an origin that speaks HTTP/1.1.
@@ -60,21 +62,36 @@ func (c *Conn) Read(b []byte) (int, error) {
 // the answer to the next.
 func (c *Conn) Reusable() bool { return c.in.Buffered() == 0 && wire.Read(c.Conn) }
 
-// Alive reports whether a connection that was idle may still be used.
-func (c *Conn) Alive() bool { return wire.Silent(c.Conn) }
+// ask sends a request without body. A connection that was idle may have ended, or be out of
+// step.
+func (c *Conn) ask(r *http.Request, wasIdle bool) error {
+	write := func() error {
+		for _, s := range [...]string{r.Method, " ", r.RequestURI, " HTTP/1.1\r\nHost: ", r.Host, "\r\n"} {
+			c.out.WriteString(s)
+		}
+		r.Header.Write(c.out)
+		c.out.WriteString("\r\n")
+		return c.out.Flush()
+	}
+	if wasIdle {
+		if asked, err := wire.Ask(c.Conn, write); asked {
+			return err
+		}
+		if !wire.Silent(c.Conn) {
+			return errStale
+		}
+	}
+	return write()
+}
 
 // exchange sends a request without body and reads the head of the answer.
-func (c *Conn) exchange(r *http.Request, interim func(*http.Response) error) (*http.Response, error) {
-	fmt.Fprintf(c.out, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.Method, r.RequestURI, r.Host)
-	r.Header.Write(c.out)
-	c.out.WriteString("\r\n")
-	if err := c.out.Flush(); err != nil {
+func (c *Conn) exchange(r *http.Request, wasIdle bool, interim func(*http.Response) error) (*http.Response, error) {
+	if err := c.ask(r, wasIdle); err != nil {
 		return nil, err
 	}
 	c.allowance = maxHead
 	for range message.MaxInterim + 1 {
-		options := c.connectionOptions()
-		res, err := http.ReadResponse(c.in, r)
+		res, options, err := c.response(r)
 		if err != nil {
 			return nil, err
 		}
@@ -110,21 +127,35 @@ func (c *Conn) fill(body io.Reader, b []byte, n int) (int, error) {
 	return n, nil
 }
 
-// connectionOptions returns the fields that the head to come names in
-// Connection beside "close": http.ReadResponse forgets them then. A head that
-// does not fit into the buffer has none.
-func (c *Conn) connectionOptions() (names []string) {
-	var head []byte
+// response reads the head of an answer. options are the fields that it names in
+// Connection beside "close", which http.ReadResponse forgets then.
+func (c *Conn) response(r *http.Request) (res *http.Response, options []string, err error) {
+	head := c.peekHead()
+	if res := parseResponse(string(head), r, c.in); res != nil {
+		c.in.Discard(len(head))
+		return res, nil, nil
+	}
+	options = connectionOptions(head)
+	res, err = http.ReadResponse(c.in, r)
+	return res, options, err
+}
+
+// peekHead returns the head to come. It is empty when it does not come, or does not fit into
+// the buffer.
+func (c *Conn) peekHead() []byte {
 	for n := 1; n <= originHead; n = c.in.Buffered() + 1 {
 		if _, err := c.in.Peek(n); err != nil {
 			return nil
 		}
-		head, _ = c.in.Peek(c.in.Buffered())
+		head, _ := c.in.Peek(c.in.Buffered())
 		if end := endOfHead(head); end > 0 {
-			head = head[:end]
-			break
+			return head[:end]
 		}
 	}
+	return nil
+}
+
+func connectionOptions(head []byte) (names []string) {
 	for line := range bytes.Lines(head) {
 		const field = "connection:"
 		if len(line) < len(field) || !strings.EqualFold(string(line[:len(field)]), field) {

@@ -171,6 +171,28 @@ func (w *Wire) Settle() bool {
 // are taken on the way. Nobody else may read the connection meanwhile.
 func Silent(c *tls.Conn) bool { return silent(c, whatIsThere) }
 
+// Ask calls write, which sends a request, and waits for something to read. It reports false when the kernel has
+// something already, and does neither: see Silent. To wait at once saves the read that finds nothing, one in three.
+// Nobody else may read the connection meanwhile, and TLS must have used up what it has read (see Read).
+func Ask(c *tls.Conn, write func() error) (asked bool, err error) {
+	waitErr := Of(c).raw.Read(func(fd uintptr) bool {
+		if asked {
+			return true
+		}
+		var b [1]byte
+		if _, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK); err != unix.EAGAIN {
+			return true
+		}
+		asked = true
+		err = write()
+		return err != nil
+	})
+	if asked && err == nil {
+		err = waitErr
+	}
+	return asked, err
+}
+
 // Read reports whether what TLS has read of the connection is used up, which is
 // Silent without asking the kernel.
 func Read(c *tls.Conn) bool { return silent(c, nothing) }

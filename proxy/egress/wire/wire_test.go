@@ -3,12 +3,14 @@ package wire_test
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"testing"
 	"time"
 
 	"github.com/agentproxy/agentproxy/proxy/egress/wire"
+	"github.com/agentproxy/agentproxy/proxy/idle"
 	"github.com/agentproxy/agentproxy/proxy/proxytest"
 	"github.com/agentproxy/agentproxy/proxy/proxytest/tcp"
 )
@@ -99,6 +101,15 @@ func TestWhatAnOriginSendsUnasked(t *testing.T) {
 			t.Parallel()
 			p := connect(t)
 			send(p)
+			// Of what has come, nothing is taken for the answer to a request.
+			for end := time.Now().Add(20 * time.Second); !waiting(p.wire); time.Sleep(time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal("nothing arrives")
+				}
+			}
+			if asked, err := wire.Ask(p.client, func() error { return errors.New("it writes") }); asked || err != nil {
+				t.Errorf("asked: %v, %v", asked, err)
+			}
 			p.arrived(t)
 			if wire.Silent(p.client) {
 				t.Error("silent again")
@@ -107,6 +118,46 @@ func TestWhatAnOriginSendsUnasked(t *testing.T) {
 				t.Errorf("cut is %v", !cut)
 			}
 		})
+	}
+}
+
+// waiting reports whether the kernel has something for a connection.
+func waiting(w *wire.Wire) bool { return idle.Readable(w.Conn) }
+
+// Ask returns once the answer has come, or can no longer come.
+func TestAskWaitsForTheAnswer(t *testing.T) {
+	t.Parallel()
+	p := connect(t)
+	for _, pause := range []time.Duration{0, 20 * time.Millisecond} { // the answer comes before the wait begins, and after
+		asked, err := wire.Ask(p.client, func() error {
+			go func() {
+				time.Sleep(pause)
+				p.origin.Write([]byte("y"))
+			}()
+			if pause == 0 {
+				for !waiting(p.wire) {
+					time.Sleep(time.Millisecond)
+				}
+			}
+			return nil
+		})
+		if !asked || err != nil || !waiting(p.wire) {
+			t.Fatalf("asked: %v, %v, and there is something to read: %v", asked, err, waiting(p.wire))
+		}
+		if _, err := io.ReadFull(p.client, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	failure := errors.New("it cannot be written")
+	if asked, err := wire.Ask(p.client, func() error { return failure }); !asked || err != failure {
+		t.Errorf("a write that fails: %v, %v", asked, err)
+	}
+	asked, err := wire.Ask(p.client, func() error {
+		time.AfterFunc(20*time.Millisecond, func() { p.client.Close() })
+		return nil
+	})
+	if !asked || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a connection that is closed meanwhile: %v, %v", asked, err)
 	}
 }
 
