@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -458,9 +459,8 @@ func (d *daemon) watchIdle(ctx context.Context) {
 		}
 		last := d.front.LastActive()
 		if last != trimmed && time.Since(last) >= quiet {
-			// A handshake takes three times what an idle tunnel keeps.
-			debug.FreeOSMemory()
 			trimmed = last
+			trim()
 		}
 		if ended := d.runs.lastEnd(); ended.After(last) {
 			last = ended
@@ -477,6 +477,18 @@ func (d *daemon) watchIdle(ctx context.Context) {
 			d.stop()
 			return
 		}
+	}
+}
+
+// usualMemory is what a daemon of a few tunnels may keep, in bytes. The floor of Run is in it.
+const usualMemory = 64 << 20
+
+// trim gives memory back to the system, if there is much: a handshake takes three times what an idle tunnel keeps.
+func trim() {
+	held := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(held)
+	if held[0].Value.Uint64()-held[1].Value.Uint64() > usualMemory {
+		debug.FreeOSMemory()
 	}
 }
 

@@ -67,7 +67,7 @@ func parseResponse(head string, r *http.Request, in *bufio.Reader) *http.Respons
 }
 
 // parseFields parses fields and the empty line behind them (RFC 9112 §5). It returns nil
-// unless they are written in the usual way, and say nothing of the connection or of a body
+// unless they are written in the usual way, and say nothing new of the connection or of a body
 // but its length.
 func parseFields(text string) http.Header {
 	n := strings.Count(text, "\n")
@@ -85,7 +85,11 @@ func parseFields(text string) http.Header {
 		}
 		name = textproto.CanonicalMIMEHeaderKey(name)
 		switch name {
-		case "Connection", "Expect", "Pragma", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		case "Connection":
+			if !strings.EqualFold(value, "keep-alive") { // which HTTP/1.1 has anyway
+				return nil
+			}
+		case "Expect", "Pragma", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
 			return nil
 		}
 		if before, ok := header[name]; ok {

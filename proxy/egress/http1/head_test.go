@@ -14,6 +14,7 @@ var requestHeads = []string{
 	"GET /a%20b/../c?d=%zz&e HTTP/1.1\r\nhost:origin.test:443\r\nuser-agent: \t x y\t \r\nX-a: 1\r\nx-A: 2\r\nX-a:\r\n\r\n",
 	"HEAD /\"<>^`{|} HTTP/1.1\r\nHost: [::1]\r\nAccept: \x80\xff\r\n\r\n",
 	"OPTIONS /* HTTP/1.1\r\nHost: a\r\nCookie: a=b; c=d\r\nCookie: e\r\n\r\n",
+	"GET / HTTP/1.1\r\nHost: a\r\nConnection: Keep-Alive\r\n\r\n",
 	"GET //a HTTP/1.1\r\nHost: a\r\n\r\n",
 	"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n",
 	"GET / HTTP/1.0\r\nHost: a\r\n\r\n",
@@ -64,12 +65,12 @@ func FuzzRequestHead(f *testing.F) {
 
 // The usual is parsed here: else nothing is gained.
 func TestUsualHeadsAreParsedHere(t *testing.T) {
-	for i, head := range requestHeads[:4] {
+	for i, head := range requestHeads[:5] {
 		if r := parseRequest(head); r == nil {
 			t.Errorf("request %d is left to net/http: %q", i, head)
 		}
 	}
-	for i, text := range answers[:4] {
+	for i, text := range answers[:5] {
 		head := text[:endOfHead([]byte(text))]
 		if parseResponse(head, &http.Request{Method: http.MethodGet}, nil) == nil {
 			t.Errorf("answer %d is left to net/http: %q", i, head)
@@ -82,6 +83,7 @@ var answers = []string{
 	"HTTP/1.1 404 Not  Found \r\ncontent-length:0\r\nSet-Cookie: a\r\nset-cookie: b\r\n\r\n",
 	"HTTP/1.1 599 \r\nContent-Length: 007\r\n\r\ncut",
 	"HTTP/1.1 301\r\nLocation: /\xff\r\nContent-Length: 2\r\n\r\nhello",
+	"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nKeep-Alive: timeout=5\r\nConnection: keep-alive\r\n\r\na",
 	"HTTP/1.1 200 OK\r\n\r\nto the end",
 	"HTTP/1.1  200 OK\r\nContent-Length: 1\r\n\r\na",
 	"HTTP/1.1 +20 OK\r\nContent-Length: 1\r\n\r\na",

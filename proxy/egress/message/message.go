@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -78,22 +79,19 @@ func (b *closeDelimitedBody) Read(p []byte) (int, error) {
 // that has been given.
 func CleanTrailer(h http.Header) {
 	for name := range h {
-		if !httpguts.ValidTrailerHeader(name) || hopByHop[name] || control[name] {
+		if !httpguts.ValidTrailerHeader(name) || slices.Contains(hopByHop, name) || slices.Contains(control, name) {
 			delete(h, name)
 		}
 	}
 }
 
 // hopByHop are the fields that concern one connection only (RFC 9110 §7.6.1).
-var hopByHop = map[string]bool{
-	"Connection": true, "Proxy-Connection": true, "Keep-Alive": true, "Proxy-Authenticate": true, "Proxy-Authorization": true,
-	"Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
+var hopByHop = []string{
+	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
 // control are the fields of RFC 7230 §4.1.2 that httpguts does not list.
-var control = map[string]bool{
-	"Age": true, "Date": true, "Expires": true, "Location": true, "Retry-After": true, "Set-Cookie": true, "Vary": true, "Warning": true,
-}
+var control = []string{"Age", "Date", "Expires", "Location", "Retry-After", "Set-Cookie", "Vary", "Warning"}
 
 // DropHopByHop removes what concerns one connection only.
 func DropHopByHop(h http.Header) {
@@ -102,7 +100,7 @@ func DropHopByHop(h http.Header) {
 			h.Del(textproto.TrimString(name))
 		}
 	}
-	for name := range hopByHop {
+	for _, name := range hopByHop {
 		delete(h, name)
 	}
 }
