@@ -12,7 +12,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// parseRequest parses the head of a request as http.ReadRequest does, in a third of the
+// parseRequest parses the head of a request as http.ReadRequest does, in half the
 // time. It takes what isSimple takes, and nothing that net/http looks at twice: then it
 // returns nil.
 func parseRequest(head string) *http.Request {
