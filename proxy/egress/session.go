@@ -144,6 +144,7 @@ type addressed struct{ host, authority string }
 
 type clientKey struct{}
 
+// handshake shakes hands with the client, and notes what was agreed on.
 func (c *clientConn) handshake() error {
 	// A deadline in place of a context, which takes a goroutine.
 	c.tls.SetDeadline(time.Now().Add(clientHandshakeTimeout))

@@ -10,37 +10,39 @@ import (
 // go. Where no tunnel is to be had, refuse answers the client in a way that it
 // understands.
 func (f *Front) Direct(conn net.Conn, target string, refuse func(*status.Failure)) {
-	f.taking(conn, func(conn net.Conn) func() {
+	f.taking(conn, func() {
 		tunnel, err := f.openTunnel(conn, target)
 		if err != nil {
 			failure := failureOf(err, target)
 			f.report(conn, failure)
 			refuse(failure)
-			return nil
+			return
 		}
-		return func() {
-			defer tunnel.Close()
-			taken, ended := f.opened(conn, target, tunnel)
-			defer ended()
-			f.carry(conn, conn, tunnel, taken)
-		}
+		defer tunnel.Close()
+		taken, ended := f.opened(conn, target, tunnel)
+		defer ended()
+		f.carry(conn, conn, tunnel, taken)
 	})
 }
 
 // ServeConn serves a connection as one that was accepted.
-func (f *Front) ServeConn(conn net.Conn) { f.taking(conn, f.handle) }
+func (f *Front) ServeConn(conn net.Conn) {
+	f.taking(conn, func() {
+		if carry := f.handle(conn); carry != nil {
+			carry()
+		}
+	})
+}
 
 // Relay carries bytes both ways until both have ended.
 func (f *Front) Relay(conn, other net.Conn) {
-	f.taking(conn, func(conn net.Conn) func() { return func() { f.relay(conn, conn, other) } })
+	f.taking(conn, func() { f.relay(conn, conn, other) })
 	other.Close()
 }
 
 // taking serves a connection unless the front is closed, and closes it.
-func (f *Front) taking(conn net.Conn, handle func(net.Conn) (carry func())) {
+func (f *Front) taking(conn net.Conn, handle func()) {
 	if f.add(conn) {
-		if carry := f.begin(conn, handle); carry != nil {
-			f.serve(conn, carry)
-		}
+		f.serve(conn, handle)
 	}
 }

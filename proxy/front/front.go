@@ -117,7 +117,7 @@ func (f *Front) Serve(l net.Listener) error {
 		if f.add(conn) {
 			go func() {
 				// A new goroutine, since to open a tunnel takes a stack of 8 KiB, and to carry one 2.
-				if carry := f.begin(conn, f.handle); carry != nil {
+				if carry := f.begin(conn); carry != nil {
 					go f.serve(conn, carry)
 				}
 			}()
@@ -196,10 +196,10 @@ func (f *Front) remove(conn net.Conn) {
 	delete(f.conns, conn)
 }
 
-// begin lets a connection that was added open what it asks for, and returns what is
-// to be served then. It closes the connection when that is nothing.
-func (f *Front) begin(conn net.Conn, handle func(net.Conn) (carry func())) (carry func()) {
-	if fault := guard.Do("serving a client", func() { carry = handle(conn) }); fault != nil {
+// begin handles a connection that was added. It closes the connection when there is nothing to
+// carry.
+func (f *Front) begin(conn net.Conn) (carry func()) {
+	if fault := guard.Do("serving a client", func() { carry = f.handle(conn) }); fault != nil {
 		f.fault(fault)
 	}
 	if carry == nil {
@@ -209,9 +209,9 @@ func (f *Front) begin(conn net.Conn, handle func(net.Conn) (carry func())) (carr
 }
 
 // serve serves a connection that was added, and closes it.
-func (f *Front) serve(conn net.Conn, carry func()) {
+func (f *Front) serve(conn net.Conn, handle func()) {
 	defer f.remove(conn)
-	if fault := guard.Do("carrying a tunnel", carry); fault != nil {
+	if fault := guard.Do("serving a client", handle); fault != nil {
 		f.fault(fault)
 	}
 }
@@ -322,9 +322,6 @@ func (f *Front) carry(conn, client, tunnel net.Conn, taken func()) {
 func (f *Front) relay(conn, client, tunnel net.Conn) {
 	f.mu.Lock()
 	f.relays[conn] = tunnel
-	if f.closed {
-		tunnel.Close()
-	}
 	f.mu.Unlock()
 	defer func() {
 		f.mu.Lock()

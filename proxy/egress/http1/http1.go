@@ -77,7 +77,6 @@ type path struct {
 	buffers httputil.BufferPool
 	in      *bufio.Reader
 	out     *bufio.Writer
-	head    *bufio.Reader // over the head at hand
 
 	watch *time.Timer
 	// abandon ends what a client that hangs up while it waits would leave behind.
@@ -100,8 +99,7 @@ type Options struct {
 // has to take over, and false when the connection is done with.
 func Serve(client, raw net.Conn, e Egress, o Options) (rest []byte, handOver bool) {
 	p := &path{egress: e, client: client, raw: raw, buffers: o.Buffers,
-		in: bufio.NewReaderSize(client, headBuffer), out: bufio.NewWriterSize(client, outBuffer),
-		head: bufio.NewReaderSize(nil, headBuffer)}
+		in: bufio.NewReaderSize(client, headBuffer), out: bufio.NewWriterSize(client, outBuffer)}
 	p.watch = time.AfterFunc(time.Hour, p.lookAtClient)
 	p.watch.Stop()
 	defer p.watch.Stop()
@@ -151,8 +149,7 @@ func (p *path) next(timeout time.Duration) (r *http.Request, size int, simple bo
 			if r := parseRequest(string(buffered[:size])); r != nil {
 				return r, size, true
 			}
-			p.head.Reset(bytes.NewReader(buffered[:size]))
-			r, err := http.ReadRequest(p.head)
+			r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(buffered[:size])))
 			return r, size, err == nil && isSimple(r)
 		}
 	}

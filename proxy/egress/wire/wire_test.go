@@ -65,10 +65,13 @@ func (p *pair) exchange(t *testing.T) {
 	}
 }
 
+// waiting reports whether the kernel has something for the client.
+func (p *pair) waiting() bool { return idle.Readable(p.wire.Conn) }
+
 // arrived waits until the kernel has something for the client.
 func (p *pair) arrived(t *testing.T) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); wire.Silent(p.client); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); !p.waiting(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("nothing arrives")
 		}
@@ -101,16 +104,14 @@ func TestWhatAnOriginSendsUnasked(t *testing.T) {
 			t.Parallel()
 			p := connect(t)
 			send(p)
-			// Of what has come, nothing is taken for the answer to a request.
-			for end := time.Now().Add(20 * time.Second); !waiting(p.wire); time.Sleep(time.Millisecond) {
-				if time.Now().After(end) {
-					t.Fatal("nothing arrives")
-				}
-			}
+			p.arrived(t)
+			// Nothing of it is taken for the answer to a request.
 			if asked, err := wire.Ask(p.client, func() error { return errors.New("it writes") }); asked || err != nil {
 				t.Errorf("asked: %v, %v", asked, err)
 			}
-			p.arrived(t)
+			if wire.Silent(p.client) {
+				t.Error("silent")
+			}
 			if wire.Silent(p.client) {
 				t.Error("silent again")
 			}
@@ -120,9 +121,6 @@ func TestWhatAnOriginSendsUnasked(t *testing.T) {
 		})
 	}
 }
-
-// waiting reports whether the kernel has something for a connection.
-func waiting(w *wire.Wire) bool { return idle.Readable(w.Conn) }
 
 // Ask returns once the answer has come, or can no longer come.
 func TestAskWaitsForTheAnswer(t *testing.T) {
@@ -135,14 +133,12 @@ func TestAskWaitsForTheAnswer(t *testing.T) {
 				p.origin.Write([]byte("y"))
 			}()
 			if pause == 0 {
-				for !waiting(p.wire) {
-					time.Sleep(time.Millisecond)
-				}
+				p.arrived(t)
 			}
 			return nil
 		})
-		if !asked || err != nil || !waiting(p.wire) {
-			t.Fatalf("asked: %v, %v, and there is something to read: %v", asked, err, waiting(p.wire))
+		if !asked || err != nil || !p.waiting() {
+			t.Fatalf("asked: %v, %v, and there is something to read: %v", asked, err, p.waiting())
 		}
 		if _, err := io.ReadFull(p.client, make([]byte, 1)); err != nil {
 			t.Fatal(err)
